@@ -1,0 +1,197 @@
+//! What goes into the engine and what comes out of it.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::name::NodeName;
+
+/// Which of a cluster's providers said something. The driver numbers them in their configured order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProviderId(u8);
+
+impl ProviderId {
+    /// The most providers that one cluster can have: the engine keeps who wants a node in 64 bits.
+    pub const MAX: usize = 64;
+
+    /// The provider at `index`, or `None` past [`Self::MAX`].
+    #[must_use]
+    pub fn new(index: usize) -> Option<Self> {
+        u8::try_from(index)
+            .ok()
+            .filter(|_| index < Self::MAX)
+            .map(Self)
+    }
+
+    /// Its place among the cluster's providers.
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// What was learnt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A complete answer: the provider wants these nodes and no others.
+    Snapshot {
+        /// Who says so.
+        provider: ProviderId,
+        /// All nodes that it knows of.
+        nodes: Vec<NodeName>,
+    },
+    /// A lookup failed. That says nothing about the cluster: what the provider said before stands.
+    Failed {
+        /// Who failed.
+        provider: ProviderId,
+        /// The cause and the remedy, for people.
+        error: String,
+    },
+    /// An announcement: the node lives, and will for `ttl` unless it is heard again.
+    Seen {
+        /// Who heard it.
+        provider: ProviderId,
+        /// Who announced itself.
+        node: NodeName,
+        /// How long the announcement holds.
+        ttl: Duration,
+    },
+    /// A node said goodbye.
+    Gone {
+        /// Who heard it.
+        provider: ProviderId,
+        /// Who left.
+        node: NodeName,
+    },
+    /// A connection to the node exists, whoever made it.
+    Up {
+        /// The node at its other end.
+        node: NodeName,
+    },
+    /// The connection to the node ended.
+    Down {
+        /// The node at its other end.
+        node: NodeName,
+    },
+    /// An [`Action::Connect`] came to its end. Success is also an `Up`.
+    ConnectResult {
+        /// The node that was to be connected.
+        node: NodeName,
+        /// `Ok`, or why there is no connection.
+        result: Result<(), ConnectError>,
+    },
+    /// The user asked to try again now: every waiting backoff is over.
+    Refresh,
+    /// The time that `Engine::next_wake` named has come.
+    Wake,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Connect to the node, and answer with [`Input::ConnectResult`].
+    Connect(NodeName),
+    /// End the connection to the node.
+    Disconnect(NodeName),
+    /// Tell people and metrics.
+    Event(Event),
+}
+
+/// Something that people and metrics want to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A provider named a node that it did not name before.
+    Discovered {
+        /// The node.
+        node: NodeName,
+        /// Who named it.
+        provider: ProviderId,
+    },
+    /// A provider no longer names a node: a complete answer without it, a goodbye, or an announcement that expired.
+    Withdrawn {
+        /// The node.
+        node: NodeName,
+        /// Who no longer names it.
+        provider: ProviderId,
+    },
+    /// A connection to the node exists.
+    Joined {
+        /// The node.
+        node: NodeName,
+        /// The time since a provider first named it; `None` if none has.
+        after: Option<Duration>,
+    },
+    /// The connection to the node ended.
+    Left {
+        /// The node.
+        node: NodeName,
+    },
+    /// An attempt to connect failed.
+    ConnectFailed {
+        /// The node.
+        node: NodeName,
+        /// Why.
+        error: ConnectError,
+        /// Attempts that have failed in a row, this one among them.
+        attempts: u32,
+        /// When the next attempt comes, from now; `None` if the node is no longer wanted.
+        retry_in: Option<Duration>,
+    },
+    /// A node that a provider named will not be connected to. Said once for each node while it is named.
+    Refused {
+        /// The node.
+        node: NodeName,
+        /// Who named it.
+        provider: ProviderId,
+        /// Why not.
+        reason: Refusal,
+    },
+    /// A provider's lookup failed. Said at the first failure and whenever the error changes.
+    ProviderFailed {
+        /// Who failed.
+        provider: ProviderId,
+        /// The cause and the remedy, for people.
+        error: String,
+    },
+    /// A provider that had failed answered again.
+    ProviderRecovered {
+        /// Who recovered.
+        provider: ProviderId,
+    },
+}
+
+/// Why a named node is not connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The `accept` filter does not let it in.
+    #[error("the accept filter does not match it")]
+    NotAccepted,
+    /// The cluster has `max_nodes` already.
+    #[error("max_nodes is reached")]
+    ClusterFull,
+}
+
+/// Why a connection was not made: the cause and, where there is one, the remedy.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ConnectError {
+    /// One word for programs and metrics: `refused`, `cookie`, `no_epmd`, `not_registered`, `unreachable`,
+    /// `name_resolution`, `timeout`, `name_kind`, `failed`.
+    pub reason: String,
+    /// A sentence for people.
+    pub message: String,
+}
+
+impl fmt::Debug for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason, self.message)
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ConnectError {}

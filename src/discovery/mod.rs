@@ -1,0 +1,38 @@
+//! Where the names of peers come from: the [`Provider`] trait and one module a provider.
+//!
+//! A provider never connects to anything it finds and never decides. It tells its [`Feed`] what it
+//! learnt: a complete answer, a failure, an announcement or a goodbye.
+
+mod feed;
+
+pub use feed::{Feed, Observation, Observed, Signal, SignalSender, feed};
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::name::NodeName;
+use crate::secret::Secret;
+
+/// A source of peers.
+pub trait Provider: Send + 'static {
+    /// The word after `via`: `dns`, `multicast`.
+    fn kind(&self) -> &'static str;
+
+    /// Looks for peers and tells `feed`, until [`Signal::Stop`].
+    ///
+    /// It keeps running whatever fails: a failure is told to the feed and tried again. On
+    /// [`Signal::Stop`] it says its goodbyes and returns; one that takes too long is dropped.
+    fn run(self: Box<Self>, feed: Feed) -> Running;
+}
+
+/// A provider at work.
+pub type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What a provider may know about the node that it works for.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The node that wants peers; `None` when someone only looks (`rendez discover`), who is not announced.
+    pub own: Option<NodeName>,
+    /// The cookie, from which an authenticated provider derives its key unless it has a `secret` of its own.
+    pub cookie: Option<Secret>,
+}

@@ -1,0 +1,10 @@
+//! Rendez finds the nodes of a BEAM cluster and joins them.
+
+pub mod cluster;
+#[cfg(feature = "discovery")]
+pub mod discovery;
+pub mod name;
+pub mod secret;
+
+pub use name::{InvalidName, NodeName};
+pub use secret::Secret;

@@ -1,0 +1,3 @@
+//! The `rendez` command.
+
+fn main() {}
