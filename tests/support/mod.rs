@@ -1,0 +1,10 @@
+//! What the tests against real BEAM nodes share.
+//!
+//! Each test file takes what it needs, so what one file leaves unused is no dead code.
+#![allow(dead_code, unused_imports)]
+
+pub mod beam;
+pub mod ports;
+
+pub use beam::{Beam, BeamOptions, Epmd, beam_is_installed};
+pub use ports::{free_tcp_port, free_udp_port};
