@@ -4,6 +4,7 @@
 //! learnt: a complete answer, a failure, an announcement or a goodbye.
 
 mod feed;
+pub mod polling;
 
 pub use feed::{Feed, Observation, Observed, Signal, SignalSender, feed};
 
