@@ -60,18 +60,18 @@ pub struct Epmd {
 impl Epmd {
     /// Starts EPMD on a free port, on loopback.
     pub fn start() -> Self {
-        Self::start_within(&[], &["-address", "127.0.0.1"])
+        Self::start_on(free_tcp_port(), &[])
     }
 
-    /// Starts EPMD behind a prefix such as `ip netns exec NAME`, on all addresses there.
-    pub fn start_within(prefix: &[&str], args: &[&str]) -> Self {
-        let port = free_tcp_port();
+    /// Starts EPMD on a port, behind a prefix such as `ip netns exec NAME`. Without a prefix it
+    /// listens on loopback only.
+    pub fn start_on(port: u16, prefix: &[&str]) -> Self {
         let mut epmd = Self {
             child: None,
             port,
             prefix: prefix.iter().map(|word| (*word).to_owned()).collect(),
         };
-        epmd.restart_with(args);
+        epmd.restart();
         epmd
     }
 
@@ -83,13 +83,14 @@ impl Epmd {
         }
     }
 
-    /// Starts it again on the same port, on loopback.
+    /// Starts it again on the same port.
     pub fn restart(&mut self) {
-        self.restart_with(&["-address", "127.0.0.1"]);
-    }
-
-    fn restart_with(&mut self, args: &[&str]) {
         self.kill();
+        let args: &[&str] = if self.prefix.is_empty() {
+            &["-address", "127.0.0.1"]
+        } else {
+            &[]
+        };
         let child = prefixed(&self.prefix, beam_command("epmd"))
             .args(["-port", &self.port.to_string()])
             .args(args)

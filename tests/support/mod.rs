@@ -4,7 +4,9 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod beam;
+pub mod netns;
 pub mod ports;
 
 pub use beam::{Beam, BeamOptions, Epmd, beam_is_installed};
+pub use netns::Lan;
 pub use ports::{free_tcp_port, free_udp_port};

@@ -1,0 +1,148 @@
+//! Several hosts on one machine: network namespaces on a bridge of their own, which end with the test.
+//!
+//! Nothing here touches an interface of the machine itself, and no route leads out of the bridge.
+
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// A few hosts that see each other and nobody else.
+pub struct Lan {
+    bridge: String,
+    tag: String,
+    hosts: Vec<String>,
+    /// The first three numbers of the hosts' addresses.
+    prefix: String,
+}
+
+impl Lan {
+    /// Makes a network of `size` hosts, or says on standard error why `what` is skipped.
+    ///
+    /// The machine itself has the address `PREFIX.254` on it, where a test can run a server.
+    pub fn new(size: u8, what: &str) -> Option<Self> {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        // 15 characters is the longest name that an interface can have.
+        let tag = format!("{:x}{count:x}", std::process::id() & 0xff_ffff);
+        let [_, _, high, low] = std::process::id().to_be_bytes();
+        let mut lan = Self {
+            bridge: format!("rdzb{tag}"),
+            prefix: format!(
+                "10.{}.{}",
+                200 + high % 50,
+                low.wrapping_add(u8::try_from(count % 200).unwrap_or(0))
+            ),
+            tag,
+            hosts: Vec::new(),
+        };
+        if let Err(why) = lan.build(size) {
+            eprintln!("SKIPPED: {what}: cannot make network namespaces: {why}");
+            return None;
+        }
+        Some(lan)
+    }
+
+    fn build(&mut self, size: u8) -> Result<(), String> {
+        let bridge = self.bridge.clone();
+        ip(&["link", "add", &bridge, "type", "bridge"])?;
+        // Without snooping a bridge passes multicast to every port, as a plain switch does.
+        ip(&[
+            "link",
+            "set",
+            &bridge,
+            "type",
+            "bridge",
+            "mcast_snooping",
+            "0",
+        ])?;
+        ip(&[
+            "addr",
+            "add",
+            &format!("{}.254/24", self.prefix),
+            "dev",
+            &bridge,
+        ])?;
+        ip(&["link", "set", &bridge, "up"])?;
+        for number in 1..=size {
+            let host = format!("rdzh{}-{number}", self.tag);
+            let (outside, inside) = (format!("rdzv{}{number}", self.tag), "eth0");
+            ip(&["netns", "add", &host])?;
+            self.hosts.push(host.clone());
+            ip(&[
+                "link", "add", &outside, "type", "veth", "peer", "name", inside, "netns", &host,
+            ])?;
+            ip(&["link", "set", &outside, "master", &bridge, "up"])?;
+            ip(&["-n", &host, "link", "set", "lo", "up"])?;
+            ip(&["-n", &host, "link", "set", inside, "up"])?;
+            let address = format!("{}/24", self.address(number));
+            ip(&["-n", &host, "addr", "add", &address, "dev", inside])?;
+            ip(&["-n", &host, "route", "add", "224.0.0.0/4", "dev", inside])?;
+        }
+        Ok(())
+    }
+
+    /// The address of host `number`, from 1.
+    pub fn address(&self, number: u8) -> String {
+        format!("{}.{number}", self.prefix)
+    }
+
+    /// The machine's own address on the network.
+    pub fn machine(&self) -> String {
+        format!("{}.254", self.prefix)
+    }
+
+    /// The words that run a command on host `number`.
+    pub fn enter(&self, number: u8) -> [&str; 4] {
+        ["ip", "netns", "exec", &self.hosts[usize::from(number) - 1]]
+    }
+
+    /// Makes every host lose this share of what it sends.
+    ///
+    /// # Errors
+    /// What `tc` says, when the kernel has no netem.
+    pub fn lose(&self, percent: u8) -> Result<(), String> {
+        for host in &self.hosts {
+            let loss = format!("{percent}%");
+            run(
+                "tc",
+                &[
+                    "-n", host, "qdisc", "replace", "dev", "eth0", "root", "netem", "loss", &loss,
+                ],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Takes host `number` off the network, or puts it back.
+    pub fn plug(&self, number: u8, plugged: bool) {
+        let outside = format!("rdzv{}{number}", self.tag);
+        let state = if plugged { "up" } else { "down" };
+        ip(&["link", "set", &outside, state]).expect("a link that this test made");
+    }
+}
+
+impl Drop for Lan {
+    fn drop(&mut self) {
+        for host in &self.hosts {
+            let _ = ip(&["netns", "del", host]);
+        }
+        let _ = ip(&["link", "del", &self.bridge]);
+    }
+}
+
+fn ip(args: &[&str]) -> Result<(), String> {
+    run("ip", args)
+}
+
+fn run(program: &str, args: &[&str]) -> Result<(), String> {
+    let output = Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("{program}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{program} {}: {}", args.join(" "), said.trim()))
+}
