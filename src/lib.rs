@@ -3,6 +3,7 @@
 pub mod cluster;
 #[cfg(feature = "discovery")]
 pub mod discovery;
+pub mod epmd;
 pub mod name;
 pub mod secret;
 
