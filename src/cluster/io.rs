@@ -55,6 +55,19 @@ pub enum Input {
         /// How long the announcement holds.
         ttl: Duration,
     },
+    /// The first announcement of a node that has just started: as [`Input::Seen`], and what was learnt
+    /// about connecting to it before it stopped is out of date, so it is tried again at once.
+    ///
+    /// A node that restarts without a goodbye is still named by its last announcement while attempts to
+    /// connect to it are backing off; this is how it joins in milliseconds all the same.
+    Started {
+        /// Who heard it.
+        provider: ProviderId,
+        /// Who announced itself.
+        node: NodeName,
+        /// How long the announcement holds.
+        ttl: Duration,
+    },
     /// A node said goodbye.
     Gone {
         /// Who heard it.

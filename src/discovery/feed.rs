@@ -16,6 +16,9 @@ pub enum Observation {
     Failed(String),
     /// An announcement that holds for a time.
     Seen(NodeName, Duration),
+    /// The first announcement of a node that has just started, a boot id that was not heard before: as
+    /// `Seen`, and the engine forgets its backoff for the node.
+    Started(NodeName, Duration),
     /// A goodbye.
     Gone(NodeName),
 }
