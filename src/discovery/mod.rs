@@ -3,6 +3,8 @@
 //! A provider never connects to anything it finds and never decides. It tells its [`Feed`] what it
 //! learnt: a complete answer, a failure, an announcement or a goodbye.
 
+#[cfg(feature = "dns")]
+pub mod dns;
 mod feed;
 pub mod polling;
 
