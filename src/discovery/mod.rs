@@ -6,6 +6,8 @@
 #[cfg(feature = "dns")]
 pub mod dns;
 mod feed;
+#[cfg(feature = "multicast")]
+pub mod multicast;
 pub mod polling;
 
 pub use feed::{Feed, Observation, Observed, Signal, SignalSender, feed};
