@@ -5,12 +5,19 @@
 
 #[cfg(feature = "dns")]
 pub mod dns;
+pub mod epmd;
+mod external;
 mod feed;
+mod list;
 #[cfg(feature = "multicast")]
 pub mod multicast;
 pub mod polling;
+mod self_only;
 
+pub use external::External;
 pub use feed::{Feed, Observation, Observed, Signal, SignalSender, feed};
+pub use list::{List, ListConfig};
+pub use self_only::SelfOnly;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -5,4 +5,11 @@
 //! EPMD sends has to be bounded and valid before it is kept. And `rendez epmd` is a server, which
 //! needs the other direction of every packet.
 
+#[cfg(any(feature = "discovery", feature = "dist"))]
+mod client;
 pub mod codec;
+
+#[cfg(any(feature = "discovery", feature = "dist"))]
+pub use client::{
+    Client, DEFAULT_PORT, DEFAULT_TIMEOUT, EpmdError, Registered, RegistrationState, port_from_env,
+};

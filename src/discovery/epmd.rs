@@ -1,0 +1,432 @@
+//! Peers are the nodes that are registered with EPMD on some hosts.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::Context;
+use super::polling::{Answer, Poll, PollError, Polling};
+use crate::epmd::codec::{Name, NodeType};
+use crate::epmd::{Client, EpmdError, port_from_env};
+use crate::name::NodeName;
+
+/// Questions to one EPMD that are under way at once, so that a host with hundreds of nodes does not
+/// get as many connections in one moment.
+const QUESTIONS: usize = 8;
+
+/// Nodes of one host that are taken up; a host with more is a mistake or an attack.
+const MAX_NODES: usize = 10_000;
+
+/// How long the answers of some hosts wait for those of the others. A host that is down must not
+/// delay the first join; what it says later is in the next answer.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Where to look, and how often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EpmdConfig {
+    /// Names or addresses of the hosts. `localhost` is the own host, by the name that the own node
+    /// calls it.
+    pub hosts: Vec<String>,
+    /// The port of EPMD; `None` for `ERL_EPMD_PORT`, else 4369.
+    pub port: Option<u16>,
+    /// The longest time between two looks.
+    pub interval: Duration,
+    /// How long a host may take to answer one question.
+    pub timeout: Duration,
+}
+
+impl Default for EpmdConfig {
+    fn default() -> Self {
+        Self {
+            hosts: vec!["localhost".into()],
+            port: None,
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Makes the provider.
+///
+/// Hidden nodes are left out: a C node, a remote shell or another node's sidecar does not want to be
+/// in the mesh. A name that is no node name is left out as well.
+///
+/// A host that does not answer keeps the nodes that it named before, and its error is shown. That goes
+/// too for a host where nothing listens on EPMD's port: nodes outlive their EPMD and register again
+/// when it is back, so its absence does not say that they are gone.
+///
+/// # Errors
+/// A sentence for the user if `hosts` is empty, a host cannot be part of a node name, or
+/// `ERL_EPMD_PORT` is needed and is no port.
+pub fn epmd(config: &EpmdConfig, context: &Context) -> Result<Polling<Epmd>, String> {
+    Ok(Polling::new(Epmd::new(config, context)?, config.interval))
+}
+
+/// Asks EPMD on hosts; see [`epmd`].
+#[derive(Debug)]
+pub struct Epmd {
+    hosts: Vec<Host>,
+    /// The hosts that are being asked. A slow one stays here from one poll to the next.
+    looks: JoinSet<(usize, Result<Known, String>)>,
+}
+
+/// What stands under a name and port. Both together, since a new node may take an old one's name.
+type Known = HashMap<(Name, u16), Kind>;
+
+/// A host and what it said last.
+#[derive(Debug)]
+struct Host {
+    client: Client,
+    /// The host as it stands in the names of its nodes.
+    written: String,
+    known: Arc<Known>,
+    /// It has answered at least once.
+    answered: bool,
+    /// A question to it is under way.
+    asked: bool,
+    /// Why the last look failed.
+    trouble: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Peer,
+    Hidden,
+}
+
+impl Host {
+    fn nodes(&self) -> impl Iterator<Item = NodeName> {
+        self.known
+            .iter()
+            .filter(|(_, kind)| **kind == Kind::Peer)
+            .filter_map(|((name, _), _)| NodeName::new(name.as_str(), &self.written).ok())
+    }
+}
+
+/// Asks a host. Only nodes that were not `known` get a question of their own.
+async fn look(client: Client, known: Arc<Known>) -> Result<Known, EpmdError> {
+    let names = client.names().await?;
+    let gate = Arc::new(Semaphore::new(QUESTIONS));
+    let mut now_known = HashMap::new();
+    let mut questions = JoinSet::new();
+    for key in names.nodes.into_iter().take(MAX_NODES) {
+        if let Some(&kind) = known.get(&key) {
+            now_known.insert(key, kind);
+            continue;
+        }
+        let (client, gate) = (client.clone(), Arc::clone(&gate));
+        questions.spawn(async move {
+            // Never closed, so the permit is always had.
+            let _permit = gate.acquire().await;
+            let answer = client.port_please(&key.0).await;
+            (key, answer)
+        });
+    }
+    while let Some(question) = questions.join_next().await {
+        // A question that panicked would be a bug of ours; its node is asked about next time.
+        let Ok((key, answer)) = question else {
+            continue;
+        };
+        match answer?.map(|node| node.node_type) {
+            Some(NodeType::Hidden) => now_known.insert(key, Kind::Hidden),
+            Some(_) => now_known.insert(key, Kind::Peer),
+            // It went away between the two questions.
+            None => None,
+        };
+    }
+    Ok(now_known)
+}
+
+impl Epmd {
+    fn new(config: &EpmdConfig, context: &Context) -> Result<Self, String> {
+        if config.hosts.is_empty() {
+            return Err("hosts is empty; name at least one host, or localhost for this one".into());
+        }
+        let port = match config.port {
+            Some(port) => port,
+            None => port_from_env().map_err(|error| error.to_string())?,
+        };
+        let mut hosts: Vec<Host> = Vec::new();
+        for given in &config.hosts {
+            let written = host_part(given, context.own.as_ref());
+            NodeName::new("x", &written).map_err(|error| format!("hosts: {given:?}: {error}"))?;
+            let asked = match &context.own {
+                // Where other nodes would ask for it. The sidecar's own node may be on another machine.
+                Some(own) if given == "localhost" => own.host(),
+                _ => given,
+            };
+            if hosts.iter().all(|host| host.written != written) {
+                hosts.push(Host {
+                    client: Client::new(asked, port).with_timeout(config.timeout),
+                    written,
+                    known: Arc::default(),
+                    answered: false,
+                    asked: false,
+                    trouble: None,
+                });
+            }
+        }
+        let looks = JoinSet::new();
+        Ok(Self { hosts, looks })
+    }
+
+    /// Asks every host that is not being asked.
+    fn ask(&mut self) {
+        for (index, host) in self.hosts.iter_mut().enumerate() {
+            if std::mem::replace(&mut host.asked, true) {
+                continue;
+            }
+            let (client, known) = (host.client.clone(), Arc::clone(&host.known));
+            self.looks.spawn(async move {
+                let most = client.timeout() * 2;
+                let result = match timeout(most, look(client.clone(), known)).await {
+                    Ok(result) => result.map_err(|error| error.to_string()),
+                    Err(_) => Err(format!(
+                        "EPMD at {} names nodes, but does not say within {most:?} of what kind they are",
+                        client.endpoint()
+                    )),
+                };
+                (index, result)
+            });
+        }
+    }
+
+    fn take(&mut self, index: usize, result: Result<Known, String>) {
+        let host = &mut self.hosts[index];
+        host.asked = false;
+        match result {
+            Ok(known) => {
+                host.known = Arc::new(known);
+                host.answered = true;
+                host.trouble = None;
+            }
+            Err(error) => host.trouble = Some(error),
+        }
+    }
+
+    /// Waits until every host has answered, or one has and the others had a moment to.
+    async fn wait(&mut self) {
+        let mut patience = pin!(sleep(PATIENCE));
+        let mut over = false;
+        loop {
+            if over && self.hosts.iter().any(|host| host.answered) {
+                return;
+            }
+            tokio::select! {
+                look = self.looks.join_next() => match look {
+                    None => return,
+                    Some(Ok((index, result))) => self.take(index, result),
+                    // A panic would be a bug of ours. Which host it was is not known: ask all again.
+                    Some(Err(error)) => {
+                        self.looks.abort_all();
+                        for host in &mut self.hosts {
+                            host.asked = false;
+                            host.trouble = Some(format!("asking EPMD failed: {error}"));
+                        }
+                        return;
+                    }
+                },
+                () = &mut patience, if !over => over = true,
+            }
+        }
+    }
+}
+
+impl Poll for Epmd {
+    fn kind(&self) -> &'static str {
+        "epmd"
+    }
+
+    async fn poll(&mut self) -> Result<Answer, PollError> {
+        self.ask();
+        self.wait().await;
+        let troubles: Vec<&str> = self
+            .hosts
+            .iter()
+            .filter_map(|host| host.trouble.as_deref())
+            .collect();
+        let trouble = (!troubles.is_empty()).then(|| PollError(troubles.join("; ")));
+        match trouble {
+            Some(error) if troubles.len() == self.hosts.len() => Err(error),
+            trouble => Ok(Answer {
+                nodes: self.hosts.iter().flat_map(Host::nodes).collect(),
+                ttl: None,
+                trouble,
+            }),
+        }
+    }
+}
+
+/// The host as it stands in its nodes' names.
+fn host_part(given: &str, own: Option<&NodeName>) -> String {
+    let bare = given.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    let given = bare.unwrap_or(given);
+    match own {
+        Some(own) if given == "localhost" => own.host().to_owned(),
+        None if given == "localhost" => system_host().unwrap_or_else(|| "localhost".into()),
+        // Among nodes with short names the host is the first label.
+        Some(own) if !own.is_long() && given.parse::<std::net::IpAddr>().is_err() => {
+            given.split('.').next().unwrap_or(given).to_owned()
+        }
+        _ => given.to_owned(),
+    }
+}
+
+/// This machine's short name, as a node started with `-sname` calls it.
+fn system_host() -> Option<String> {
+    let text = ["/proc/sys/kernel/hostname", "/etc/hostname"]
+        .iter()
+        .find_map(|path| std::fs::read_to_string(path).ok())?;
+    let label = text.trim().split('.').next().unwrap_or_default();
+    (!label.is_empty()).then(|| label.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::sync::watch;
+
+    fn context(own: &str) -> Context {
+        Context {
+            own: Some(own.parse().unwrap()),
+            cookie: None,
+        }
+    }
+
+    /// An EPMD on `address` that lists what `nodes` holds, or is silent at `None`. Names that begin
+    /// with "hidden" are of hidden nodes.
+    async fn fake(address: &str, port: u16) -> (u16, watch::Sender<Option<Vec<&'static str>>>) {
+        let listener = TcpListener::bind((address, port)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (sender, nodes) = watch::channel(Some(Vec::new()));
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let nodes = nodes.borrow().clone();
+                tokio::spawn(async move {
+                    let mut request = [0; 600];
+                    let length = stream.read(&mut request).await.unwrap();
+                    let Some(nodes) = nodes else {
+                        return std::future::pending().await;
+                    };
+                    let answer = match request[2] {
+                        b'n' => {
+                            let mut answer = vec![0, 0, 0x11, 0x11];
+                            for name in nodes {
+                                answer.extend(format!("name {name} at port 7\n").bytes());
+                            }
+                            answer
+                        }
+                        _ => {
+                            let kind = if request[3..length].starts_with(b"hidden") {
+                                72
+                            } else {
+                                77
+                            };
+                            vec![b'w', 0, 0, 7, kind, 0, 0, 6, 0, 6, 0, 1, b'a', 0, 0]
+                        }
+                    };
+                    let _ = stream.write_all(&answer).await;
+                });
+            }
+        });
+        (port, sender)
+    }
+
+    fn provider(hosts: &[&str], port: u16) -> Epmd {
+        let config = EpmdConfig {
+            hosts: hosts.iter().map(|&host| host.into()).collect(),
+            port: Some(port),
+            timeout: Duration::from_secs(1),
+            ..EpmdConfig::default()
+        };
+        Epmd::new(&config, &context("me@127.0.0.1")).unwrap()
+    }
+
+    fn names(answer: &Answer) -> Vec<&str> {
+        let mut names: Vec<&str> = answer.nodes.iter().map(NodeName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[tokio::test]
+    async fn hidden_nodes_and_odd_names_are_left_out() {
+        let (port, nodes) = fake("127.0.0.1", 0).await;
+        nodes.send_replace(Some(vec!["a", "hidden", "no.node", "b"]));
+        let answer = provider(&["localhost"], port).poll().await.unwrap();
+        assert_eq!(names(&answer), ["a@127.0.0.1", "b@127.0.0.1"]);
+        assert_eq!(answer.trouble, None);
+    }
+
+    #[tokio::test]
+    async fn a_host_that_fails_keeps_its_nodes_while_others_change() {
+        let (port, one) = fake("127.0.0.1", 0).await;
+        let (_, two) = fake("127.0.0.2", port).await;
+        one.send_replace(Some(vec!["a"]));
+        two.send_replace(Some(vec!["b"]));
+        // Nothing listens on 127.0.0.3.
+        let mut epmd = provider(&["127.0.0.1", "127.0.0.2", "127.0.0.3"], port);
+        let answer = epmd.poll().await.unwrap();
+        assert_eq!(names(&answer), ["a@127.0.0.1", "b@127.0.0.2"]);
+        let trouble = answer.trouble.unwrap().0;
+        assert!(trouble.contains(&format!("127.0.0.3:{port}")), "{trouble}");
+
+        one.send_replace(Some(vec!["c"]));
+        two.send_replace(None);
+        let answer = epmd.poll().await.unwrap();
+        assert_eq!(names(&answer), ["b@127.0.0.2", "c@127.0.0.1"]);
+        // The silent host did not hold up the others, and is named once its time is over.
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        let trouble = epmd.poll().await.unwrap().trouble.unwrap().0;
+        assert!(
+            trouble.contains("127.0.0.2") && trouble.contains("127.0.0.3"),
+            "{trouble}"
+        );
+
+        two.send_replace(Some(vec![]));
+        let answer = loop {
+            let answer = epmd.poll().await.unwrap();
+            if !answer.nodes.iter().any(|node| node.name() == "b") {
+                break answer;
+            }
+        };
+        assert_eq!(names(&answer), ["c@127.0.0.1"], "an answer does remove");
+    }
+
+    #[tokio::test]
+    async fn no_epmd_is_no_answer() {
+        let (port, _nodes) = fake("127.0.0.1", 0).await;
+        let error = provider(&["127.0.0.2"], port).poll().await.unwrap_err();
+        assert!(error.0.contains("nothing listens at 127.0.0.2"), "{error}");
+    }
+
+    #[test]
+    fn hosts_are_written_as_the_own_node_writes_them() {
+        let part = |given, own: &str| host_part(given, Some(&own.parse().unwrap()));
+        assert_eq!(part("localhost", "me@box"), "box");
+        assert_eq!(part("localhost", "me@10.0.0.7"), "10.0.0.7");
+        assert_eq!(part("db1.internal", "me@box"), "db1");
+        assert_eq!(part("db1.internal", "me@box.internal"), "db1.internal");
+        assert_eq!(part("10.0.0.8", "me@box"), "10.0.0.8");
+        assert_eq!(part("[fdaa::3]", "me@fdaa::1"), "fdaa::3");
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        for hosts in [vec![], vec!["a b".to_owned()], vec!["x@y".to_owned()]] {
+            let config = EpmdConfig {
+                hosts,
+                port: Some(1),
+                ..EpmdConfig::default()
+            };
+            let error = epmd(&config, &context("me@box")).unwrap_err();
+            assert!(error.contains("hosts"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,607 @@
+//! Asking an EPMD, and being registered with one.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+
+use super::codec::{
+    AliveResponse, CodecError, MAX_ALIVE_RESPONSE, MAX_PORT_RESPONSE, Name, Names, NamesDecoder,
+    PortResponse, Registration, Request,
+};
+
+/// The port of EPMD where nothing else is said.
+pub const DEFAULT_PORT: u16 = 4369;
+
+/// How long a question to EPMD may take, connecting included, where nothing else is said.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How much later the next address of a host is tried while the one before has not answered, as
+/// RFC 8305 ("Happy Eyeballs") recommends.
+const NEXT_ADDRESS: Duration = Duration::from_millis(250);
+
+/// The wait before the first attempt to register again, and the longest.
+const REGISTER_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Why EPMD could not be asked or did not do what was asked: the cause and the remedy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EpmdError {
+    /// The host has no address.
+    #[error("cannot resolve host {host}: {reason}; check the name, DNS and /etc/hosts")]
+    Resolve {
+        /// The host that was asked for.
+        host: String,
+        /// What the resolver said.
+        reason: String,
+    },
+    /// The host is there, and refuses connections to that port.
+    #[error(
+        "nothing listens at {endpoint}; is a node running there, or `epmd -daemon`? \
+         (ERL_EPMD_PORT names another port than 4369)"
+    )]
+    NotListening {
+        /// `host:port`.
+        endpoint: String,
+    },
+    /// No connection, for another reason than refusal.
+    #[error("cannot reach EPMD at {endpoint}: {reason}; check the route and the firewall")]
+    Unreachable {
+        /// `host:port`.
+        endpoint: String,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// It took too long.
+    #[error("EPMD at {endpoint} did not answer within {within:?}; is a firewall in between?")]
+    Timeout {
+        /// `host:port`.
+        endpoint: String,
+        /// How long was waited.
+        within: Duration,
+    },
+    /// The connection ended before EPMD had answered.
+    #[error(
+        "EPMD at {endpoint} closed the connection without an answer; \
+         it only lets nodes register from its own host"
+    )]
+    Closed {
+        /// `host:port`.
+        endpoint: String,
+    },
+    /// EPMD refused to register the name.
+    #[error(
+        "EPMD at {endpoint} refuses the name {name}: most likely a node of that name runs on this \
+         host already; stop it or choose another name"
+    )]
+    NameTaken {
+        /// The name that was to be registered.
+        name: Name,
+        /// `host:port`.
+        endpoint: String,
+    },
+    /// What listens there does not speak as EPMD does.
+    #[error("what listens at {endpoint} does not answer as EPMD does: {why}")]
+    Malformed {
+        /// `host:port`.
+        endpoint: String,
+        /// What is wrong.
+        why: CodecError,
+    },
+    /// The request cannot be written.
+    #[error("the request cannot be sent to EPMD: {0}")]
+    Request(CodecError),
+    /// `ERL_EPMD_PORT` is no port.
+    #[error("ERL_EPMD_PORT is {0:?}, which is no port; it takes a number from 1 to 65535")]
+    PortVariable(String),
+}
+
+/// The port that `ERL_EPMD_PORT` names, or [`DEFAULT_PORT`] if it is unset or empty.
+///
+/// # Errors
+/// [`EpmdError::PortVariable`] if it is no port.
+pub fn port_from_env() -> Result<u16, EpmdError> {
+    match std::env::var_os("ERL_EPMD_PORT") {
+        Some(text) if !text.is_empty() => text
+            .to_str()
+            .and_then(|text| text.trim().parse().ok())
+            .filter(|&port| port != 0)
+            .ok_or_else(|| EpmdError::PortVariable(text.to_string_lossy().into_owned())),
+        _ => Ok(DEFAULT_PORT),
+    }
+}
+
+/// Asks the EPMD of one host. Each question has a connection of its own, as EPMD wants it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    host: String,
+    port: u16,
+    timeout: Duration,
+}
+
+impl Client {
+    /// A client for the EPMD at `host`, a name, an IPv4 or an IPv6 address (in brackets or not).
+    /// The port is usually [`port_from_env`].
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        let host = host.into();
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+        Self {
+            host: bare.map_or(host.clone(), str::to_owned),
+            port,
+            timeout: DEFAULT_TIMEOUT,
+        }
+    }
+
+    /// Bounds each question, from resolving the host to the end of the answer.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The bound of each question.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// `host:port`, as the errors write it.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    /// Who is registered.
+    ///
+    /// # Errors
+    /// [`EpmdError`]; an answer that was cut off is one.
+    pub async fn names(&self) -> Result<Names, EpmdError> {
+        self.within(async {
+            let mut stream = self.ask(&Request::Names).await?;
+            let mut decoder = NamesDecoder::new();
+            let mut chunk = [0; 4096];
+            loop {
+                match stream.read(&mut chunk).await {
+                    Ok(0) => break,
+                    Ok(length) => decoder.push(&chunk[..length]).map_err(self.malformed())?,
+                    Err(error) => return Err(self.broken(&error)),
+                }
+            }
+            decoder.finish().map_err(|why| match why {
+                // Even an EPMD without nodes says its port.
+                CodecError::CutOff => EpmdError::Closed {
+                    endpoint: self.endpoint(),
+                },
+                why => self.malformed()(why),
+            })
+        })
+        .await
+    }
+
+    /// The node that is registered under a name, or `None` if none is.
+    ///
+    /// # Errors
+    /// [`EpmdError`].
+    pub async fn port_please(&self, name: &Name) -> Result<Option<Registration>, EpmdError> {
+        let request = Request::PortPlease2(name.clone());
+        self.within(async {
+            let mut stream = self.ask(&request).await?;
+            self.answer(&mut stream, MAX_PORT_RESPONSE, PortResponse::decode)
+                .await
+        })
+        .await
+        .map(|response| response.0)
+    }
+
+    /// Registers a node, for as long as the guard lives. When EPMD goes away the guard registers
+    /// again as soon as it is back.
+    ///
+    /// # Errors
+    /// [`EpmdError`] if the first attempt fails; [`Client::keep_registered`] would go on trying.
+    pub async fn register(&self, registration: Registration) -> Result<Registered, EpmdError> {
+        let (stream, creation) = self.alive(&registration).await?;
+        Ok(Registered::spawn(
+            self.clone(),
+            registration,
+            Some((stream, creation)),
+        ))
+    }
+
+    /// As [`Client::register`], but returns at once and keeps trying from the first attempt on. Must
+    /// be called within a tokio runtime.
+    #[must_use]
+    pub fn keep_registered(&self, registration: Registration) -> Registered {
+        Registered::spawn(self.clone(), registration, None)
+    }
+
+    /// Makes one attempt to register: the connection that holds the registration, and the creation.
+    async fn alive(&self, registration: &Registration) -> Result<(TcpStream, u32), EpmdError> {
+        let request = Request::Alive2(registration.clone());
+        self.within(async {
+            let mut stream = self.ask(&request).await?;
+            match self
+                .answer(&mut stream, MAX_ALIVE_RESPONSE, AliveResponse::decode)
+                .await?
+            {
+                AliveResponse::Registered { creation } => Ok((stream, creation)),
+                AliveResponse::Refused { .. } => Err(EpmdError::NameTaken {
+                    name: registration.name.clone(),
+                    endpoint: self.endpoint(),
+                }),
+            }
+        })
+        .await
+    }
+
+    async fn within<T>(
+        &self,
+        work: impl Future<Output = Result<T, EpmdError>>,
+    ) -> Result<T, EpmdError> {
+        timeout(self.timeout, work)
+            .await
+            .unwrap_or_else(|_| Err(self.too_slow()))
+    }
+
+    /// Connects and sends a request.
+    async fn ask(&self, request: &Request) -> Result<TcpStream, EpmdError> {
+        let packet = request.encode().map_err(EpmdError::Request)?;
+        let mut stream = self.connect().await?;
+        // An answer is one small packet, and so is the question.
+        let _ = stream.set_nodelay(true);
+        match stream.write_all(&packet).await {
+            Ok(()) => Ok(stream),
+            Err(error) => Err(self.broken(&error)),
+        }
+    }
+
+    /// Reads until `decode` has an answer, at most `most` bytes.
+    async fn answer<T>(
+        &self,
+        stream: &mut TcpStream,
+        most: usize,
+        decode: impl Fn(&[u8]) -> Result<Option<T>, CodecError>,
+    ) -> Result<T, EpmdError> {
+        let mut bytes = Vec::new();
+        let mut chunk = [0; 512];
+        loop {
+            match stream.read(&mut chunk).await {
+                Ok(0) => {
+                    return Err(EpmdError::Closed {
+                        endpoint: self.endpoint(),
+                    });
+                }
+                Ok(length) => bytes.extend(&chunk[..length]),
+                Err(error) => return Err(self.broken(&error)),
+            }
+            if let Some(answer) = decode(&bytes).map_err(self.malformed())? {
+                return Ok(answer);
+            }
+            if bytes.len() >= most {
+                return Err(self.malformed()(CodecError::TooLong));
+            }
+        }
+    }
+
+    /// Connects to whichever address of the host answers first. The addresses are tried one after the
+    /// other, the next one as soon as one failed or was silent for a moment, so that a host whose IPv6
+    /// leads nowhere is still reached in time.
+    async fn connect(&self) -> Result<TcpStream, EpmdError> {
+        let unresolved = |reason: String| EpmdError::Resolve {
+            host: self.host.clone(),
+            reason,
+        };
+        let mut addresses = lookup_host((self.host.as_str(), self.port))
+            .await
+            .map_err(|error| unresolved(error.to_string()))?
+            .collect::<Vec<SocketAddr>>()
+            .into_iter();
+        let mut attempts = JoinSet::new();
+        let mut failure: Option<io::Error> = None;
+        loop {
+            if let Some(address) = addresses.next() {
+                attempts.spawn(TcpStream::connect(address));
+            } else if attempts.is_empty() {
+                return Err(match failure {
+                    Some(error) => self.unconnected(&error),
+                    None => unresolved("it has no address".into()),
+                });
+            }
+            let outcome = if addresses.len() == 0 {
+                attempts.join_next().await
+            } else {
+                // Silence is no failure: the attempt goes on beside the next one.
+                timeout(NEXT_ADDRESS, attempts.join_next())
+                    .await
+                    .unwrap_or(None)
+            };
+            match outcome {
+                Some(Ok(Ok(stream))) => return Ok(stream),
+                // A refusal says more than an address family that has no route.
+                Some(Ok(Err(error))) => {
+                    if failure.is_none() || error.kind() == io::ErrorKind::ConnectionRefused {
+                        failure = Some(error);
+                    }
+                }
+                Some(Err(_)) | None => {}
+            }
+        }
+    }
+
+    fn unconnected(&self, error: &io::Error) -> EpmdError {
+        let endpoint = self.endpoint();
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => EpmdError::NotListening { endpoint },
+            io::ErrorKind::TimedOut => self.too_slow(),
+            _ => EpmdError::Unreachable {
+                endpoint,
+                reason: error.to_string(),
+            },
+        }
+    }
+
+    fn too_slow(&self) -> EpmdError {
+        EpmdError::Timeout {
+            endpoint: self.endpoint(),
+            within: self.timeout,
+        }
+    }
+
+    fn broken(&self, error: &io::Error) -> EpmdError {
+        let endpoint = self.endpoint();
+        match error.kind() {
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                EpmdError::Closed { endpoint }
+            }
+            _ => EpmdError::Unreachable {
+                endpoint,
+                reason: error.to_string(),
+            },
+        }
+    }
+
+    fn malformed(&self) -> impl Fn(CodecError) -> EpmdError {
+        |why| EpmdError::Malformed {
+            endpoint: self.endpoint(),
+            why,
+        }
+    }
+}
+
+/// How it stands with a registration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RegistrationState {
+    /// The first attempt has not ended yet.
+    Pending,
+    /// EPMD knows the node.
+    Registered {
+        /// What EPMD gave this time. It differs after EPMD was restarted; see
+        /// [`Registered::creation`].
+        creation: u32,
+    },
+    /// EPMD does not know the node: the connection to it was lost, or it could not be asked.
+    Lost {
+        /// Why.
+        error: EpmdError,
+        /// When the next attempt comes, from the moment of this state on.
+        retry_in: Duration,
+    },
+}
+
+/// A registration that lasts as long as this value: dropping it closes the connection to EPMD, by which
+/// EPMD forgets the node.
+#[derive(Debug)]
+pub struct Registered {
+    state: watch::Receiver<RegistrationState>,
+    creation: watch::Receiver<Option<u32>>,
+    keeper: JoinHandle<()>,
+}
+
+impl Registered {
+    fn spawn(client: Client, registration: Registration, first: Option<(TcpStream, u32)>) -> Self {
+        let creation = first.as_ref().map(|(_, creation)| *creation);
+        let (state_sender, state) = watch::channel(match creation {
+            Some(creation) => RegistrationState::Registered { creation },
+            None => RegistrationState::Pending,
+        });
+        let (creation_sender, creation) = watch::channel(creation);
+        let keeper = tokio::spawn(keep(
+            client,
+            registration,
+            first,
+            state_sender,
+            creation_sender,
+        ));
+        Self {
+            state,
+            creation,
+            keeper,
+        }
+    }
+
+    /// The creation of this life of the node: the one of the first registration, `None` before that.
+    ///
+    /// It stays when EPMD is restarted and gives another: pids and references made so far carry it, and
+    /// OTP's nodes keep theirs as well.
+    #[must_use]
+    pub fn creation(&self) -> Option<u32> {
+        *self.creation.borrow()
+    }
+
+    /// How it stands now.
+    #[must_use]
+    pub fn state(&self) -> RegistrationState {
+        self.state.borrow().clone()
+    }
+
+    /// Waits until the state changes, and says it. Cancel-safe. States that pass between two calls are
+    /// not told one by one.
+    pub async fn changed(&mut self) -> RegistrationState {
+        if self.state.changed().await.is_err() {
+            // The task ends only with this value.
+            std::future::pending::<()>().await;
+        }
+        self.state.borrow_and_update().clone()
+    }
+
+    /// Waits until EPMD knows the node, and says its creation. Cancel-safe.
+    pub async fn registered(&mut self) -> u32 {
+        loop {
+            if let RegistrationState::Registered { creation } = self.state() {
+                return self.creation().unwrap_or(creation);
+            }
+            self.changed().await;
+        }
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+/// Holds the connection; registers again whenever it was lost.
+async fn keep(
+    client: Client,
+    registration: Registration,
+    mut held: Option<(TcpStream, u32)>,
+    state: watch::Sender<RegistrationState>,
+    first_creation: watch::Sender<Option<u32>>,
+) {
+    let (mut backoff, longest) = REGISTER_BACKOFF;
+    loop {
+        let attempt = match held.take() {
+            Some(held) => Ok(held),
+            None => client.alive(&registration).await,
+        };
+        let error = match attempt {
+            Ok((mut stream, creation)) => {
+                first_creation.send_if_modified(|first| {
+                    let news = first.is_none();
+                    first.get_or_insert(creation);
+                    news
+                });
+                state.send_replace(RegistrationState::Registered { creation });
+                backoff = REGISTER_BACKOFF.0;
+                until_closed(&mut stream).await;
+                EpmdError::Closed {
+                    endpoint: client.endpoint(),
+                }
+            }
+            Err(error) => error,
+        };
+        tracing::warn!(name = %registration.name, %error, retry_in = ?backoff, "not registered with EPMD");
+        state.send_replace(RegistrationState::Lost {
+            error,
+            retry_in: backoff,
+        });
+        sleep(backoff).await;
+        backoff = (backoff * 2).min(longest);
+    }
+}
+
+/// Waits for the end of a connection on which nothing more is expected.
+async fn until_closed(stream: &mut TcpStream) {
+    let mut nothing = [0; 64];
+    while let Ok(1..) = stream.read(&mut nothing).await {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    fn name(text: &str) -> Name {
+        Name::new(text).unwrap()
+    }
+
+    fn client(port: u16) -> Client {
+        Client::new("127.0.0.1", port).with_timeout(Duration::from_secs(10))
+    }
+
+    /// Something that answers every connection with the same bytes and then closes it.
+    async fn says(bytes: &'static [u8]) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = [0; 64];
+                let _ = stream.read(&mut request).await;
+                let _ = stream.write_all(bytes).await;
+            }
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn errors_name_the_cause() {
+        // A port that was free a moment ago.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let endpoint = format!("127.0.0.1:{port}");
+        let error = client(port).names().await.unwrap_err();
+        assert_eq!(error, EpmdError::NotListening { endpoint });
+        assert!(error.to_string().contains("epmd -daemon"));
+
+        let error = Client::new("no-such-host.invalid", port).names().await;
+        assert!(matches!(error, Err(EpmdError::Resolve { .. })), "{error:?}");
+
+        let port = says(b"HTTP/1.1 400 Bad Request\r\n").await;
+        let error = client(port).port_please(&name("a")).await.unwrap_err();
+        assert!(matches!(error, EpmdError::Malformed { .. }), "{error:?}");
+
+        for cut in [&b""[..], b"\0\0\x11\x11name a at po"] {
+            let error = client(says(cut).await).names().await.unwrap_err();
+            assert!(matches!(error, EpmdError::Closed { .. }), "{error:?}");
+        }
+
+        let port = says(b"v\x01\0\0\0c").await;
+        let error = client(port)
+            .register(Registration::hidden(name("a"), 1))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, EpmdError::NameTaken { .. }), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn silence_ends_in_a_timeout() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let within = Duration::from_millis(50);
+        let error = client(port).with_timeout(within).names().await.unwrap_err();
+        let endpoint = format!("127.0.0.1:{port}");
+        assert_eq!(error, EpmdError::Timeout { endpoint, within });
+    }
+
+    #[tokio::test]
+    async fn an_endless_answer_is_cut_short() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move { while stream.write_all(&[b'w'; 4096]).await.is_ok() {} });
+            }
+        });
+        let error = client(port).names().await.unwrap_err();
+        let why = CodecError::TooLong;
+        let endpoint = format!("127.0.0.1:{port}");
+        assert_eq!(error, EpmdError::Malformed { endpoint, why });
+    }
+
+    #[test]
+    fn ipv6_hosts_may_have_brackets() {
+        assert_eq!(Client::new("[::1]", 1).endpoint(), "[::1]:1");
+        assert_eq!(Client::new("::1", 1), Client::new("[::1]", 1));
+        assert_eq!(Client::new("db1", 4369).endpoint(), "db1:4369");
+    }
+}
