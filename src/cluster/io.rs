@@ -131,7 +131,8 @@ pub enum Event {
     Joined {
         /// The node.
         node: NodeName,
-        /// The time since a provider first named it; `None` if none has.
+        /// How long it was wanted and not connected: since a provider named it or since its connection was
+        /// lost. `None` if no provider names it, or none did before it was connected.
         after: Option<Duration>,
     },
     /// The connection to the node ended.
@@ -145,12 +146,13 @@ pub enum Event {
         node: NodeName,
         /// Why.
         error: ConnectError,
-        /// Attempts that have failed in a row, this one among them.
+        /// Failures in a row, this one among them; a connection that did not last is one too.
         attempts: u32,
         /// When the next attempt comes, from now; `None` if the node is no longer wanted.
         retry_in: Option<Duration>,
     },
-    /// A node that a provider named will not be connected to. Said once for each node while it is named.
+    /// A node that a provider named will not be connected to. Said once for each node while it is named, for
+    /// up to a thousand or so of them at a time; the others are only counted.
     Refused {
         /// The node.
         node: NodeName,
@@ -180,7 +182,7 @@ pub enum Refusal {
     /// The `accept` filter does not let it in.
     #[error("the accept filter does not match it")]
     NotAccepted,
-    /// The cluster has `max_nodes` already.
+    /// The cluster has `max_nodes` already. It is let in when there is room.
     #[error("max_nodes is reached")]
     ClusterFull,
 }
