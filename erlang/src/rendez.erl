@@ -1,0 +1,115 @@
+%% @doc Finds the nodes of a BEAM cluster and joins them.
+%%
+%% A cluster is started by the application's environment ({@link rendez_app}), by
+%% {@link start_cluster/1}, or below a supervisor of the user's own with {@link child_spec/1}:
+%%
+%% ```
+%% rendez:start_link([{via, {dns, #{dns_name => "myapp.internal"}}}]).
+%% '''
+%%
+%% A cluster is known by its name, `rendez' unless the option `name' says otherwise.
+-module(rendez).
+
+-export([start_link/1, start_cluster/1, stop_cluster/1, child_spec/1]).
+-export([status/1, peers/1, subscribe/1, unsubscribe/1, refresh/1, resolve/1]).
+
+-export_type([name/0, cluster/0, options/0, event/0, status/0]).
+
+-type name() :: atom().
+
+-type cluster() :: name() | pid().
+
+-type options() :: [{atom() | binary(), term()} | atom()] | #{atom() | binary() => term()}.
+%% `via' says where peers are found: a provider, `{Provider, Options}', or a list of them, where a
+%% provider is one of {@link rendez_nif:providers/0} or a module ({@link rendez_provider}). The
+%% options of a single provider may also stand beside `via'. `name' is the cluster's name and `dist'
+%% the module that connects ({@link rendez_dist}). A number that is a span of time is seconds.
+
+-type event() :: {joined, node(), #{after_ms => non_neg_integer()}}
+               | {left, node(), #{}}
+               | {connect_failed, node(), #{reason := rendez_dist:reason(),
+                                            message := binary(),
+                                            attempts := pos_integer(),
+                                            retry_in_ms => non_neg_integer()}}
+               | {discovered, Name :: binary(), #{provider := binary()}}
+               | {withdrawn, Name :: binary(), #{provider := binary()}}
+               | {refused, Name :: binary(), #{provider := binary(),
+                                               reason := not_accepted | cluster_full,
+                                               message := binary()}}
+               | {provider_failed, Provider :: binary(), #{message := binary()}}
+               | {provider_recovered, Provider :: binary(), #{}}.
+%% What subscribers get, as `{rendez, Name, Event}'.
+%%
+%% A name that no one has connected to is a binary, since no atom exists for it. `after_ms' is the
+%% time from the first mention by a provider to the connection; it is absent where no provider named
+%% the node. `retry_in_ms' is absent where there will be no further attempt.
+
+-type status() :: #{atom() => term()}.
+
+%% @doc Starts a cluster that is linked to the caller.
+%%
+%% `{error, {invalid_options, Message}}' tells in `Message', which is for people, which option is
+%% wrong, what it takes, and the nearest right spelling.
+-spec start_link(options()) -> {ok, pid()} | {error, term()}.
+start_link(Options) ->
+    rendez_cluster:start_link(Options).
+
+%% @doc Starts a cluster below the application's own supervisor, which starts it again after a crash.
+-spec start_cluster(options()) -> {ok, pid()} | {error, term()}.
+start_cluster(Options) ->
+    case rendez_config:name(Options) of
+        {ok, _} -> rendez_sup:start_cluster(Options);
+        {error, Message} -> {error, {invalid_options, Message}}
+    end.
+
+%% @doc Stops a cluster that {@link start_cluster/1} or the environment started. Its providers say
+%% goodbye; connections stay.
+-spec stop_cluster(name()) -> ok | {error, not_found}.
+stop_cluster(Name) ->
+    rendez_sup:stop_cluster(Name).
+
+%% @doc For the user's own supervisor.
+-spec child_spec(options()) -> supervisor:child_spec().
+child_spec(Options) ->
+    %% Options that are wrong get their message from start_link/1.
+    Id = case rendez_config:name(Options) of
+        {ok, Name} -> Name;
+        {error, _} -> rendez
+    end,
+    #{id => {?MODULE, Id},
+      start => {?MODULE, start_link, [rendez_secret:seal(Options)]},
+      type => worker,
+      shutdown => 5000,
+      modules => [rendez_cluster]}.
+
+%% @doc What the cluster knows, does and failed at.
+-spec status(cluster()) -> status().
+status(Cluster) ->
+    gen_server:call(Cluster, status).
+
+%% @doc The connected nodes that the cluster's providers name.
+-spec peers(cluster()) -> [node()].
+peers(Cluster) ->
+    gen_server:call(Cluster, peers).
+
+%% @doc The caller gets `{rendez, Name, Event}' for each {@link event()} from now on. Twice is once.
+-spec subscribe(cluster()) -> ok.
+subscribe(Cluster) ->
+    gen_server:call(Cluster, {subscribe, self()}).
+
+%% @doc No more events for the caller.
+-spec unsubscribe(cluster()) -> ok.
+unsubscribe(Cluster) ->
+    gen_server:call(Cluster, {unsubscribe, self()}).
+
+%% @doc Every provider looks now, and nodes that wait for another attempt get it now.
+-spec refresh(cluster()) -> ok.
+refresh(Cluster) ->
+    gen_server:call(Cluster, refresh).
+
+%% @doc Looks once with a native provider, connects to nothing, and needs no running cluster.
+%%
+%% Waits up to `timeout' (a span of time, 30 seconds unless given). No atom is made of an answer.
+-spec resolve(options()) -> {ok, [binary()]} | {error, Message :: binary()}.
+resolve(Options) ->
+    rendez_cluster:resolve(Options).

@@ -1,0 +1,395 @@
+%% @doc One cluster: carries out what the engine decides, and tells it what became of it.
+%%
+%% The engine and its providers run in the native library. This process gets their messages, has
+%% connections made in processes of their own, follows which nodes are up, runs the providers that are
+%% modules ({@link rendez_poller}), and passes on the events ({@link rendez_events}).
+%%
+%% A node that is not alive has no peers: the cluster says so once and begins when the node becomes
+%% alive.
+-module(rendez_cluster).
+-behaviour(gen_server).
+
+-export([start_link/1, resolve/1]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+
+%% How often to look whether the node became alive.
+-define(ALIVE_MS, 1000).
+%% How often to compare notes with a distribution that sends no notices.
+-define(MEMBERS_MS, 5000).
+%% An attempt to connect that takes longer is given up. OTP's own ends after net_setuptime, 7 s unless set.
+-define(CONNECT_MS, 150_000).
+%% How long the goodbyes may take.
+-define(GOODBYE_MS, 1000).
+-define(RESOLVE_MS, 30_000).
+%% How long a poller that should not have died stays dead.
+-define(POLLER_MS, 1000).
+
+-record(native, {handle :: rendez_nif:handle(), tag :: rendez_nif:tag()}).
+
+-record(state, {config :: rendez_config:cluster(),
+                events :: rendez_events:state(),
+                native :: #native{} | undefined,
+                dist :: term(),
+                workers = #{} :: #{reference() => {connect | disconnect, node(), binary(), pid()}},
+                pollers = #{} :: #{pid() => rendez_config:provider()},
+                subscribers = #{} :: #{pid() => reference()},
+                up = #{} :: #{node() => true},
+                asked = #{} :: #{reference() => {status | peers, gen_server:from()}}}).
+
+-spec start_link(rendez:options()) -> {ok, pid()} | {error, term()}.
+start_link(Options) ->
+    case rendez_config:cluster(Options) of
+        {ok, #{name := Name, native := Native} = Config} ->
+            case rendez_nif:check(rendez_secret:open(Native)) of
+                ok -> started(gen_server:start_link({local, Name}, ?MODULE, Config, []));
+                {error, Message} -> {error, {invalid_options, Message}}
+            end;
+        {error, Message} ->
+            {error, {invalid_options, Message}}
+    end.
+
+%% The gen_server stops with `shutdown' so that no crash report hides the sentence in it.
+started({error, {shutdown, Reason}}) -> {error, Reason};
+started(ignore) -> {error, ignore};
+started(Other) -> Other.
+
+%% @doc See {@link rendez:resolve/1}. Looks in a process of its own, so that an answer that comes too
+%% late is no stray message to the caller.
+-spec resolve(rendez:options()) -> {ok, [binary()]} | {error, Message :: binary()}.
+resolve(Options) ->
+    case rendez_config:resolve(Options, ?RESOLVE_MS) of
+        {ok, Config, Timeout} ->
+            {Pid, Monitor} = spawn_monitor(fun() -> exit({resolved, look(Config, Timeout)}) end),
+            receive
+                {'DOWN', Monitor, process, Pid, {resolved, Answer}} -> Answer;
+                {'DOWN', Monitor, process, Pid, Reason} ->
+                    {error, unicode:characters_to_binary(io_lib:format("the look-up crashed: ~0tP", [Reason, 12]))}
+            end;
+        {error, Message} ->
+            {error, Message}
+    end.
+
+look(#{native := Native, providers := Providers}, Timeout) ->
+    Polled = [rendez_poller:once(Provider) || Provider <- Providers],
+    Looked = case Native of
+        #{via := Via} ->
+            case [Entry || Entry <- Via, element(1, to_pair(Entry)) =/= external] of
+                [] -> [];
+                Entries -> [look_native(Native#{via => Entries}, Timeout)]
+            end;
+        _ ->
+            [look_native(Native, Timeout)]
+    end,
+    Answers = Polled ++ Looked,
+    case [Message || {error, Message} <- Answers] of
+        [] -> {ok, lists:usort(lists:append([Names || {ok, Names} <- Answers]))};
+        [Message | _] -> {error, Message}
+    end.
+
+to_pair(Entry) when is_tuple(Entry) -> Entry;
+to_pair(Entry) -> {Entry, []}.
+
+look_native(Native, Timeout) ->
+    case rendez_nif:resolve(self(), identity(rendez_secret:open(Native))) of
+        {ok, Tag} ->
+            receive
+                {rendez, Tag, {resolved, Answer}} -> Answer
+            after Timeout ->
+                {error, unicode:characters_to_binary(
+                            io_lib:format("no answer within ~b ms; give it longer with `timeout`", [Timeout]))}
+            end;
+        {error, Message} ->
+            {error, Message}
+    end.
+
+identity(Native) ->
+    case is_alive() of
+        true -> Native#{node => atom_to_binary(node()), cookie => atom_to_binary(erlang:get_cookie())};
+        false -> Native
+    end.
+
+%%% gen_server
+
+init(#{name := Name} = Config) ->
+    %% Pollers are linked; their end is news, not the end. And terminate/2 says goodbye.
+    process_flag(trap_exit, true),
+    State = #state{config = Config, events = rendez_events:new(Name)},
+    case is_alive() of
+        true ->
+            case start(State) of
+                {ok, Started} -> {ok, Started};
+                {error, Message} -> {stop, {shutdown, {start_failed, Message}}}
+            end;
+        false ->
+            _ = erlang:send_after(?ALIVE_MS, self(), look_alive),
+            {ok, log(warning,
+                     "this node is not alive, so it has no peers: start it with -name or -sname "
+                     "(iex --name, RELEASE_DISTRIBUTION=name). Clustering begins when it becomes alive", [], State)}
+    end.
+
+handle_call({subscribe, Pid}, _From, #state{subscribers = Subscribers} = State) ->
+    case Subscribers of
+        #{Pid := _} -> {reply, ok, State};
+        _ -> {reply, ok, State#state{subscribers = Subscribers#{Pid => monitor(process, Pid)}}}
+    end;
+handle_call({unsubscribe, Pid}, _From, State) ->
+    {reply, ok, unsubscribe(Pid, State)};
+handle_call(refresh, _From, #state{pollers = Pollers} = State) ->
+    lists:foreach(fun rendez_poller:refresh/1, maps:keys(Pollers)),
+    {reply, ok, native(fun rendez_nif:refresh/1, State)};
+handle_call(peers, _From, #state{native = undefined} = State) ->
+    {reply, [], State};
+handle_call(status, _From, #state{native = undefined} = State) ->
+    {reply, status(#{nodes => [], providers => []}, State), State};
+handle_call(What, From, State) when What =:= status; What =:= peers ->
+    {noreply, ask(What, From, State)};
+handle_call(_Unknown, _From, State) ->
+    {reply, {error, unknown_call}, State}.
+
+handle_cast(_Unknown, State) ->
+    {noreply, State}.
+
+handle_info({rendez, Tag, Message}, #state{native = #native{tag = Tag}} = State) ->
+    from_native(Message, State);
+handle_info({rendez, _EarlierTag, _}, State) ->
+    {noreply, State};
+handle_info({'DOWN', Monitor, process, Pid, Reason}, #state{workers = Workers} = State) ->
+    case maps:take(Monitor, Workers) of
+        {{What, Node, Name, Pid}, Rest} ->
+            {noreply, worked(What, Node, Name, Reason, State#state{workers = Rest})};
+        error ->
+            {noreply, unsubscribe(Pid, State)}
+    end;
+handle_info({overdue, Monitor}, #state{workers = Workers} = State) ->
+    case Workers of
+        #{Monitor := {_, _, _, Pid}} -> exit(Pid, kill);
+        _ -> ok
+    end,
+    {noreply, State};
+handle_info(look_alive, #state{native = undefined} = State) ->
+    case is_alive() of
+        false ->
+            _ = erlang:send_after(?ALIVE_MS, self(), look_alive),
+            {noreply, State};
+        true ->
+            begin_again(log(notice, "this node is alive now, as ~ts", [node()], State))
+    end;
+handle_info(look_alive, State) ->
+    {noreply, State};
+handle_info(members, State) ->
+    {noreply, compare(watch(State))};
+handle_info(begin_again, State) ->
+    begin_again(State);
+handle_info({poller, Provider}, #state{native = #native{}} = State) ->
+    {noreply, start_poller(Provider, State)};
+handle_info({'EXIT', Pid, Reason}, #state{pollers = Pollers} = State) ->
+    case maps:take(Pid, Pollers) of
+        {Provider, Rest} ->
+            _ = erlang:send_after(?POLLER_MS, self(), {poller, Provider}),
+            {noreply, State#state{pollers = Rest}};
+        error when Reason =:= normal ->
+            {noreply, State};
+        error ->
+            {stop, Reason, State}
+    end;
+handle_info(Message, #state{config = #{dist := {Module, _}}, dist = Dist, native = #native{}} = State) ->
+    case erlang:function_exported(Module, handle_info, 2) andalso Module:handle_info(Message, Dist) of
+        {up, Node} -> {noreply, up(Node, State)};
+        {down, Node} -> {noreply, down(Node, State)};
+        _ -> {noreply, State}
+    end;
+handle_info(_Message, State) ->
+    {noreply, State}.
+
+terminate(_Reason, State) ->
+    _ = stop(State),
+    ok.
+
+%%% Start and stop of the native side
+
+start(#state{config = #{native := Options, dist := {Module, DistOptions}, providers := Providers}} = State0) ->
+    case rendez_nif:start(self(), identity(rendez_secret:open(Options))) of
+        {ok, Handle, Tag} ->
+            State = State0#state{native = #native{handle = Handle, tag = Tag}},
+            case Module:init(DistOptions) of
+                {ok, Dist} ->
+                    {ok, lists:foldl(fun start_poller/2, compare(watch(State#state{dist = Dist})), Providers)};
+                {error, Reason} ->
+                    _ = stop(State),
+                    {error, unicode:characters_to_binary(
+                                io_lib:format("~ts:init/1 failed: ~0tP", [Module, Reason, 12]))}
+            end;
+        {error, Message} ->
+            {error, Message}
+    end.
+
+begin_again(State) ->
+    case start(stop(State)) of
+        {ok, Started} -> {noreply, Started};
+        {error, Message} -> {stop, {start_failed, Message}, State}
+    end.
+
+stop(#state{native = undefined} = State) ->
+    State;
+stop(#state{native = #native{handle = Handle, tag = Tag}, pollers = Pollers, asked = Asked} = State) ->
+    lists:foreach(fun rendez_poller:stop/1, maps:keys(Pollers)),
+    try rendez_nif:stop(Handle) of
+        ok ->
+            %% The goodbyes are sent by threads of the library: a BEAM that ends takes them along.
+            receive {rendez, Tag, stopped} -> ok after ?GOODBYE_MS -> ok end
+    catch
+        error:_ -> ok
+    end,
+    Without = State#state{native = undefined, pollers = #{}, asked = #{}, up = #{}},
+    lists:foreach(fun({What, From}) -> gen_server:reply(From, answer(What, #{nodes => [], providers => []}, Without)) end,
+                  maps:values(Asked)),
+    Without.
+
+%% A call that the library does not take: it was purged or replaced while we ran. The cluster begins
+%% again with the one that is there now.
+native(_, #state{native = undefined} = State) ->
+    State;
+native(Call, #state{native = #native{handle = Handle}} = State) ->
+    try Call(Handle) of
+        ok -> State;
+        {error, Message} -> log(warning, "the native library refused: ~ts", [Message], State)
+    catch
+        error:Reason when Reason =:= badarg; Reason =:= undef;
+                          Reason =:= {nif_not_loaded, rendez_nif} ->
+            self() ! begin_again,
+            log(notice, "the native library was replaced; the cluster begins again", [], State)
+    end.
+
+report(Report, State) ->
+    native(fun(Handle) -> rendez_nif:report(Handle, Report) end, State).
+
+%%% What the native side says
+
+from_native({connect, Name}, State) ->
+    %% The one place where a name from the network becomes an atom: it is valid, authenticated,
+    %% accepted, and about to be connected to.
+    Node = binary_to_atom(Name),
+    {noreply, work(connect, Node, Name, State)};
+from_native({disconnect, Name}, State) ->
+    try binary_to_existing_atom(Name) of
+        Node -> {noreply, work(disconnect, Node, Name, State)}
+    catch
+        error:badarg -> {noreply, State}
+    end;
+from_native({event, Kind, Info}, State) ->
+    {noreply, event(Kind, Info, State)};
+from_native({status, Tag, Map}, #state{asked = Asked} = State) ->
+    case maps:take(Tag, Asked) of
+        {{What, From}, Rest} ->
+            gen_server:reply(From, answer(What, Map, State)),
+            {noreply, State#state{asked = Rest}};
+        error ->
+            {noreply, State}
+    end;
+from_native(stopped, State) ->
+    {stop, {native_stopped, <<"the native side ended by itself">>}, State#state{native = undefined}};
+from_native({stopped, Message}, State) ->
+    {stop, {native_stopped, Message}, State#state{native = undefined}};
+from_native(_Newer, State) ->
+    {noreply, State}.
+
+event(Kind, Info, #state{subscribers = Subscribers, events = Events} = State) ->
+    case rendez_events:from_native(Kind, Info) of
+        {ok, Event} ->
+            State#state{events = rendez_events:publish(Event, maps:keys(Subscribers), Events)};
+        error ->
+            State
+    end.
+
+ask(What, From, #state{asked = Asked} = State) ->
+    Tag = make_ref(),
+    native(fun(Handle) -> rendez_nif:status(Handle, Tag) end,
+           State#state{asked = Asked#{Tag => {What, From}}}).
+
+answer(status, Map, State) ->
+    status(Map, State);
+answer(peers, #{nodes := Nodes}, #state{up = Up}) ->
+    Named = maps:from_list([{Name, true} || #{node := Name} <- Nodes]),
+    [Node || Node <- maps:keys(Up), is_map_key(atom_to_binary(Node), Named)].
+
+status(Map, #state{config = #{name := Name, dist := {Module, _}}, workers = Workers, up = Up}) ->
+    Map#{cluster => Name,
+         node => node(),
+         alive => is_alive(),
+         dist => Module,
+         connected => lists:sort(maps:keys(Up)),
+         connecting => [Node || {connect, Node, _, _} <- maps:values(Workers)]}.
+
+%%% Connections
+
+work(What, Node, Name, #state{config = #{dist := {Module, _}}, dist = Dist, workers = Workers} = State) ->
+    {Pid, Monitor} = spawn_monitor(fun() -> exit({done, worker(What, Module, Node, Dist)}) end),
+    _ = erlang:send_after(?CONNECT_MS, self(), {overdue, Monitor}),
+    State#state{workers = Workers#{Monitor => {What, Node, Name, Pid}}}.
+
+worker(What, Module, Node, Dist) ->
+    try
+        case What of
+            connect -> Module:connect(Node, Dist);
+            disconnect -> Module:disconnect(Node, Dist)
+        end
+    catch
+        Class:Reason ->
+            {error, {failed, unicode:characters_to_binary(
+                                 io_lib:format("~ts:~ts/2 crashed: ~ts:~0tP", [Module, What, Class, Reason, 12]))}}
+    end.
+
+worked(disconnect, _, _, _, State) ->
+    State;
+worked(connect, Node, Name, {done, ok}, #state{up = Up} = State) ->
+    report({connected, Name}, State#state{up = Up#{Node => true}});
+worked(connect, _, Name, {done, {error, {Reason, Message}}}, State) ->
+    report({failed, Name, Reason, Message}, State);
+worked(connect, _, Name, killed, State) ->
+    report({failed, Name, timeout, <<"the attempt to connect took too long and was given up">>}, State);
+worked(connect, _, Name, Other, State) ->
+    Message = io_lib:format("the attempt to connect ended with ~0tP", [Other, 12]),
+    report({failed, Name, failed, unicode:characters_to_binary(Message)}, State).
+
+up(Node, #state{up = Up} = State) ->
+    report({up, atom_to_binary(Node)}, State#state{up = Up#{Node => true}}).
+
+down(Node, #state{up = Up} = State) ->
+    case maps:take(Node, Up) of
+        {true, Rest} -> report({down, atom_to_binary(Node)}, State#state{up = Rest});
+        error -> State
+    end.
+
+%% A distribution without handle_info/2 gives no notice: its members are compared every few seconds.
+watch(#state{config = #{dist := {Module, _}}} = State) ->
+    _ = erlang:function_exported(Module, handle_info, 2)
+        orelse erlang:send_after(?MEMBERS_MS, self(), members),
+    State.
+
+compare(#state{native = undefined} = State) ->
+    State;
+compare(#state{config = #{dist := {Module, _}}, dist = Dist, up = Up} = State) ->
+    Members = Module:members(Dist),
+    Gone = maps:keys(maps:without(Members, Up)),
+    New = [Node || Node <- Members, not is_map_key(Node, Up)],
+    lists:foldl(fun up/2, lists:foldl(fun down/2, State, Gone), New).
+
+%%% Pollers
+
+start_poller(Provider, #state{native = #native{handle = Handle}, pollers = Pollers} = State) ->
+    {ok, Pid} = rendez_poller:start_link(Provider, Handle),
+    State#state{pollers = Pollers#{Pid => Provider}}.
+
+%%% Small things
+
+unsubscribe(Pid, #state{subscribers = Subscribers} = State) ->
+    case maps:take(Pid, Subscribers) of
+        {Monitor, Rest} ->
+            demonitor(Monitor, [flush]),
+            State#state{subscribers = Rest};
+        error ->
+            State
+    end.
+
+log(Level, Format, Arguments, #state{events = Events} = State) ->
+    State#state{events = rendez_events:log(Level, Format, Arguments, Events)}.

@@ -1,0 +1,36 @@
+%% @doc OTP's own distribution.
+%%
+%% Connects with `net_kernel:connect_node/1' and, where that only says `false', finds out why
+%% ({@link rendez_diagnose}). Hidden nodes do not count as members.
+-module(rendez_dist_otp).
+-behaviour(rendez_dist).
+
+-export([init/1, members/1, connect/2, disconnect/2, handle_info/2]).
+
+-spec init(map()) -> {ok, nil} | {error, term()}.
+init(_Options) ->
+    case net_kernel:monitor_nodes(true, [{node_type, visible}, nodedown_reason]) of
+        ok -> {ok, nil};
+        Other -> {error, Other}
+    end.
+
+-spec members(nil) -> [node()].
+members(_) -> nodes(visible).
+
+-spec connect(node(), nil) -> rendez_dist:result().
+connect(Node, _) ->
+    case net_kernel:connect_node(Node) of
+        true -> ok;
+        false -> {error, rendez_diagnose:why(Node)};
+        ignored -> {error, {failed, <<"this node is not alive: start it with -name or -sname">>}}
+    end.
+
+-spec disconnect(node(), nil) -> ok.
+disconnect(Node, _) ->
+    _ = erlang:disconnect_node(Node),
+    ok.
+
+-spec handle_info(term(), nil) -> {up, node()} | {down, node()} | ignore.
+handle_info({nodeup, Node, _}, _) -> {up, Node};
+handle_info({nodedown, Node, _}, _) -> {down, Node};
+handle_info(_, _) -> ignore.

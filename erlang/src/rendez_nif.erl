@@ -1,0 +1,101 @@
+%% @doc The native library: discovery and the engine, in Rust.
+%%
+%% Internal: {@link rendez_cluster} is its one user. Names cross as binaries in both directions; no
+%% call waits for anything, answers that take time come as messages.
+%%
+%% The library may be loaded, purged and loaded again in one run of the BEAM: its code stays mapped
+%% for as long as the BEAM lives, since its threads run in it. A handle from before a purge is a
+%% `badarg' to the functions of the library that was loaded after it.
+-module(rendez_nif).
+
+-export([start/2, stop/1, observe/3, report/2, status/2, refresh/1]).
+-export([check/1, resolve/2, providers/0, cluster_options/0, version/0]).
+
+-export_type([handle/0, tag/0, options/0, observation/0, report/0]).
+
+-on_load(load/0).
+
+-opaque handle() :: reference().
+%% A running cluster. It stops when this is garbage collected, when its owner dies, and at `stop/1'.
+
+-type tag() :: reference().
+%% Marks the messages of one cluster or of one resolve: `{rendez, Tag, Message}'.
+
+-type options() :: #{atom() | binary() => term()}.
+
+-type observation() :: {snapshot, [binary()]} | {failed, binary()}
+                     | {seen, binary(), TtlMs :: non_neg_integer()} | {gone, binary()}.
+
+-type report() :: {up, binary()} | {down, binary()} | {connected, binary()}
+                | {failed, binary(), Reason :: atom(), Message :: binary()}.
+
+-spec load() -> ok | {error, term()}.
+load() ->
+    erlang:load_nif(path(), 0).
+
+%% The application's priv directory; beside the beam's directory where the code path knows no
+%% application, as when one runs from a plain `-pa'.
+path() ->
+    Priv = case code:priv_dir(rendez) of
+        {error, bad_name} ->
+            Ebin = case code:which(?MODULE) of
+                File when is_list(File) -> filename:dirname(File);
+                _ -> "."
+            end,
+            filename:join(filename:dirname(Ebin), "priv");
+        Dir ->
+            Dir
+    end,
+    filename:join(Priv, "rendez_nif").
+
+%% @doc Starts a cluster for `Owner', which gets its messages:
+%%
+%% `{rendez, Tag, {connect, Name}}', `{rendez, Tag, {disconnect, Name}}',
+%% `{rendez, Tag, {event, Kind :: atom(), map()}}', `{rendez, Tag, {status, StatusTag, map()}}' and,
+%% at its end, `{rendez, Tag, stopped}'.
+-spec start(Owner :: pid(), options()) -> {ok, handle(), tag()} | {error, Message :: binary()}.
+start(_Owner, _Options) -> not_loaded().
+
+%% @doc Stops the cluster: its providers say goodbye, then its owner gets `{rendez, Tag, stopped}'.
+-spec stop(handle()) -> ok.
+stop(_Handle) -> not_loaded().
+
+%% @doc What the provider `Name', which runs in the BEAM, learnt.
+-spec observe(handle(), Provider :: binary(), observation()) -> ok | {error, Message :: binary()}.
+observe(_Handle, _Provider, _Observation) -> not_loaded().
+
+%% @doc What became of the cluster's connections.
+-spec report(handle(), report()) -> ok | {error, Message :: binary()}.
+report(_Handle, _Report) -> not_loaded().
+
+%% @doc Asks for the status; it comes as `{rendez, Tag, {status, StatusTag, map()}}'.
+-spec status(handle(), StatusTag :: reference()) -> ok.
+status(_Handle, _StatusTag) -> not_loaded().
+
+%% @doc Every provider looks now, and every waiting backoff is over.
+-spec refresh(handle()) -> ok.
+refresh(_Handle) -> not_loaded().
+
+%% @doc Checks options without starting anything.
+-spec check(options()) -> ok | {error, Message :: binary()}.
+check(_Options) -> not_loaded().
+
+%% @doc Looks once. `Owner' gets `{rendez, Tag, {resolved, {ok, [Name]} | {error, Message}}}'.
+-spec resolve(Owner :: pid(), options()) -> {ok, tag()} | {error, Message :: binary()}.
+resolve(_Owner, _Options) -> not_loaded().
+
+%% @doc The words that `via' takes.
+-spec providers() -> [atom()].
+providers() -> not_loaded().
+
+%% @doc The options of a cluster that belong to no provider.
+-spec cluster_options() -> [atom()].
+cluster_options() -> not_loaded().
+
+%% @doc The version of the library.
+-spec version() -> binary().
+version() -> not_loaded().
+
+-spec not_loaded() -> no_return().
+not_loaded() ->
+    erlang:nif_error({nif_not_loaded, ?MODULE}).
