@@ -283,9 +283,20 @@ pub(super) enum Family {
 }
 
 impl Family {
-    /// Whether the address is of this kind.
-    pub fn takes(self, address: IpAddr) -> bool {
-        address.is_ipv6() == (self == Self::V6)
+    /// The kind of this address.
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+
+    /// The records that hold such addresses: RFC 1035, section 3.4.1, and RFC 3596.
+    pub fn record(self) -> &'static str {
+        match self {
+            Self::V4 => "A",
+            Self::V6 => "AAAA",
+        }
     }
 }
 

@@ -1,0 +1,237 @@
+//! The system's part: name servers, search domains and hosts, read again when they change.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use hickory_resolver::Hosts;
+use hickory_resolver::config::{ResolverConfig, ResolverOpts};
+use hickory_resolver::proto::rr::Name;
+
+use super::config::{DnsConfig, SystemFiles};
+use super::servers::Servers;
+
+/// Where names are looked up, kept up to date.
+///
+/// The files are small and read from memory most of the time, so they are read where they are needed
+/// and not on a thread of their own.
+pub(super) struct System {
+    files: SystemFiles,
+    given: Vec<SocketAddr>,
+    timeout: Duration,
+    servers: Option<(Stamp, Arc<Servers>)>,
+    hosts: Option<(Stamp, Arc<Hosts>)>,
+}
+
+/// What tells two states of a file apart; `None` while it cannot be seen.
+type Stamp = Option<(SystemTime, u64, u64)>;
+
+fn stamp(path: &Path) -> Stamp {
+    let meta = fs::metadata(path).ok()?;
+    #[cfg(unix)]
+    let inode = std::os::unix::fs::MetadataExt::ino(&meta);
+    #[cfg(not(unix))]
+    let inode = 0;
+    Some((meta.modified().ok()?, meta.len(), inode))
+}
+
+impl System {
+    pub fn new(config: &DnsConfig) -> Self {
+        Self {
+            files: config.files.clone(),
+            given: config.nameservers.clone(),
+            timeout: config.lookup_timeout,
+            servers: None,
+            hosts: None,
+        }
+    }
+
+    /// The servers to ask now. A resolver configuration that could not be read, as it may be missing while
+    /// a machine starts, is tried every time.
+    ///
+    /// # Errors
+    /// Why no resolver could be made of the configuration.
+    pub fn servers(&mut self) -> Result<Arc<Servers>, String> {
+        let stamp = stamp(&self.files.resolv_conf);
+        if let Some((seen, servers)) = &self.servers
+            && stamp.is_some()
+            && *seen == stamp
+        {
+            return Ok(servers.clone());
+        }
+        let (servers, read) = self.read_servers()?;
+        let servers = Arc::new(servers);
+        self.servers = Some((stamp.filter(|_| read), servers.clone()));
+        Ok(servers)
+    }
+
+    /// The servers, and whether the configuration could be read.
+    fn read_servers(&self) -> Result<(Servers, bool), String> {
+        let path = self.files.resolv_conf.display();
+        let (mut system, origin, read) = match read(&self.files.resolv_conf) {
+            Ok(found) => (found, format!("from {path}"), true),
+            // resolv.conf(5): without one, the name server of the own machine is asked.
+            Err(error) => {
+                let origin = format!("asked because {path} cannot be read: {error}");
+                (Found::default(), origin, false)
+            }
+        };
+        let (addresses, origin) = if self.given.is_empty() {
+            if system.servers.is_empty() {
+                let own = IpAddr::V4(Ipv4Addr::LOCALHOST);
+                system.servers.push(SocketAddr::new(own, DnsConfig::PORT));
+            }
+            (&system.servers, Some(origin))
+        } else {
+            (&self.given, None)
+        };
+        Servers::new(addresses, origin.as_deref(), self.timeout)
+            .map(|servers| (servers.searching(system.search, system.ndots), read))
+    }
+
+    /// The hosts as they are now; none if the file is missing.
+    pub fn hosts(&mut self) -> Arc<Hosts> {
+        let stamp = stamp(&self.files.hosts);
+        match &self.hosts {
+            Some((seen, hosts)) if *seen == stamp => hosts.clone(),
+            _ => {
+                let mut hosts = Hosts::default();
+                if let Err(error) =
+                    File::open(&self.files.hosts).and_then(|file| hosts.read_hosts_conf(file))
+                {
+                    let path = self.files.hosts.display();
+                    tracing::debug!("{path} cannot be read and is left out: {error}");
+                }
+                let hosts = Arc::new(hosts);
+                self.hosts = Some((stamp, hosts.clone()));
+                hosts
+            }
+        }
+    }
+}
+
+/// What the system's configuration says.
+struct Found {
+    servers: Vec<SocketAddr>,
+    search: Vec<Name>,
+    ndots: usize,
+}
+
+impl Default for Found {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            search: Vec::new(),
+            ndots: 1,
+        }
+    }
+}
+
+impl From<(ResolverConfig, ResolverOpts)> for Found {
+    fn from((config, options): (ResolverConfig, ResolverOpts)) -> Self {
+        let (domain, search, servers) = config.into_parts();
+        let servers = servers
+            .iter()
+            .map(|server| SocketAddr::new(server.ip, DnsConfig::PORT))
+            .collect();
+        Self {
+            servers,
+            // resolv.conf(5): the own domain is searched only if nothing else is said.
+            search: if search.is_empty() {
+                domain.into_iter().collect()
+            } else {
+                search
+            },
+            ndots: options.ndots,
+        }
+    }
+}
+
+#[cfg(all(unix, not(any(target_os = "android", target_vendor = "apple"))))]
+fn read(path: &Path) -> io::Result<Found> {
+    use hickory_resolver::system_conf::parse_resolv_conf;
+
+    let mut text = fs::read(path)?;
+    if let Ok(found) = parse_resolv_conf(&text) {
+        return Ok(found.into());
+    }
+    // hickory refuses a file without a name server, whose search domains hold nevertheless.
+    text.extend_from_slice(b"\nnameserver 127.0.0.1\n");
+    parse_resolv_conf(&text)
+        .map(Found::from)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
+}
+
+#[cfg(not(all(unix, not(any(target_os = "android", target_vendor = "apple")))))]
+fn read(_path: &Path) -> io::Result<Found> {
+    hickory_resolver::system_conf::read_system_conf()
+        .map(Found::from)
+        .map_err(|error| io::Error::other(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn system(folder: &Path) -> System {
+        System::new(&DnsConfig {
+            files: SystemFiles {
+                resolv_conf: folder.join("resolv.conf"),
+                hosts: folder.join("hosts"),
+            },
+            ..DnsConfig::new(["a.test".into()])
+        })
+    }
+
+    #[tokio::test]
+    async fn the_configuration_is_read_again_when_it_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("resolv.conf");
+        let mut system = system(folder.path());
+
+        let missing = system.servers().unwrap();
+        assert!(missing.asked().starts_with("127.0.0.1:53 (asked because "));
+
+        fs::write(
+            &path,
+            "nameserver 10.0.0.1\nsearch a.test\noptions ndots:3\n",
+        )
+        .unwrap();
+        let first = system.servers().unwrap();
+        assert!(
+            first.asked().starts_with("10.0.0.1:53 (from "),
+            "{}",
+            first.asked()
+        );
+        let name: Name = "x.y.z".parse().unwrap();
+        let tried: Vec<_> = first
+            .candidates(&name)
+            .iter()
+            .map(Name::to_string)
+            .collect();
+        assert_eq!(tried, ["x.y.z.a.test.", "x.y.z."]);
+
+        assert!(Arc::ptr_eq(&first, &system.servers().unwrap()));
+        fs::write(&path, "nameserver 10.0.0.1\nnameserver fdaa::53\n").unwrap();
+        assert!(
+            system
+                .servers()
+                .unwrap()
+                .asked()
+                .starts_with("10.0.0.1:53, [fdaa::53]:53 (")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_configuration_without_servers_still_has_its_search_domains() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("resolv.conf"), "search a.test\n").unwrap();
+        let servers = system(folder.path()).servers().unwrap();
+        assert!(servers.asked().starts_with("127.0.0.1:53 (from "));
+        let tried = servers.candidates(&"x".parse().unwrap());
+        assert_eq!(tried[0].to_string(), "x.a.test.");
+    }
+}

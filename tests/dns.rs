@@ -1,0 +1,643 @@
+//! The `dns` provider against a DNS server on loopback.
+#![cfg(feature = "discovery")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use hickory_server::proto::op::ResponseCode;
+use rendez::NodeName;
+use rendez::cluster::ProviderId;
+use rendez::discovery::dns::{self, DnsConfig, DnsName, SystemFiles};
+use rendez::discovery::polling::Answer;
+use rendez::discovery::{Context, Observation, Observed, SignalSender, feed};
+use support::dns_server::{DnsServer, Reply, Transport};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+/// Far more than anything here takes.
+const LONG: Duration = Duration::from_secs(30);
+
+fn node_on(host: &str) -> Context {
+    Context {
+        own: Some(NodeName::new("shop", host).unwrap()),
+        cookie: None,
+    }
+}
+
+fn ipv4_node() -> Context {
+    node_on("10.0.0.1")
+}
+
+/// Asks these servers and none of the machine's, whose hosts and search domains are left out too.
+fn asking<N: Into<DnsName>>(
+    servers: &[SocketAddr],
+    names: impl IntoIterator<Item = N>,
+) -> DnsConfig {
+    DnsConfig {
+        nameservers: servers.to_vec(),
+        files: SystemFiles {
+            resolv_conf: "no such file".into(),
+            hosts: "no such file".into(),
+        },
+        ..DnsConfig::new(names.into_iter().map(Into::into))
+    }
+}
+
+fn texts(nodes: &[NodeName]) -> BTreeSet<&str> {
+    nodes.iter().map(NodeName::as_str).collect()
+}
+
+fn set<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
+    names.into_iter().collect()
+}
+
+/// A lookup that is expected to be whole.
+async fn whole(config: &DnsConfig, context: &Context) -> Answer {
+    let answer = dns::resolve(config, context).await.unwrap();
+    assert_eq!(answer.trouble, None);
+    answer
+}
+
+/// The text of a lookup's failure.
+async fn failure(config: &DnsConfig) -> String {
+    dns::resolve(config, &ipv4_node())
+        .await
+        .expect_err("the lookup fails")
+        .0
+}
+
+fn assert_says(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{text:?} does not say {part:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_address_is_a_node_of_the_own_name() {
+    let server = DnsServer::start();
+    server.set("shop.test", Reply::addresses(["10.0.0.8", "10.0.0.7"]));
+    server.set_ttl(7);
+    let config = asking(&[server.address()], ["shop.test"]);
+    let answer = whole(&config, &ipv4_node()).await;
+    assert_eq!(
+        texts(&answer.nodes),
+        set(["shop@10.0.0.7", "shop@10.0.0.8"])
+    );
+    assert_eq!(answer.ttl, Some(Duration::from_secs(7)));
+    let types: Vec<_> = server
+        .take_questions()
+        .into_iter()
+        .map(|question| question.record_type)
+        .collect();
+    assert_eq!(
+        types,
+        ["A"],
+        "a node with an IPv4 address has peers with IPv4 addresses"
+    );
+}
+
+#[tokio::test]
+async fn the_own_host_and_the_option_choose_the_family() {
+    let server = DnsServer::start();
+    server.set("shop.test", Reply::addresses(["10.0.0.7", "fdaa::3"]));
+    let v4 = set(["shop@10.0.0.7"]);
+    let v6 = set(["shop@fdaa::3"]);
+    let both = set(["shop@10.0.0.7", "shop@fdaa::3"]);
+    for (ipv6, host, expected) in [
+        (None, "10.0.0.1", &v4),
+        (None, "fdaa::1", &v6),
+        (None, "a.example.org", &both),
+        (Some(true), "10.0.0.1", &v6),
+        (Some(false), "fdaa::1", &v4),
+    ] {
+        let config = DnsConfig {
+            ipv6,
+            ..asking(&[server.address()], ["shop.test"])
+        };
+        let answer = whole(&config, &node_on(host)).await;
+        assert_eq!(&texts(&answer.nodes), expected, "{ipv6:?} on {host}");
+    }
+}
+
+#[tokio::test]
+async fn pairs_give_each_name_its_nodes_name() {
+    let server = DnsServer::start();
+    server.set("a.test", Reply::addresses(["10.0.0.1"]));
+    server.set("b.test", Reply::addresses(["10.0.0.1", "10.0.0.2"]));
+    let names: [DnsName; 3] = [
+        "a.test".into(),
+        ("stock", "b.test").into(),
+        ("mail", "10.9.9.9").into(),
+    ];
+    let config = asking(&[server.address()], names);
+    let answer = whole(&config, &ipv4_node()).await;
+    assert_eq!(
+        texts(&answer.nodes),
+        set([
+            "shop@10.0.0.1",
+            "stock@10.0.0.1",
+            "stock@10.0.0.2",
+            "mail@10.9.9.9"
+        ])
+    );
+}
+
+#[tokio::test]
+async fn a_thousand_addresses_arrive_whole_by_tcp() {
+    let server = DnsServer::start();
+    let addresses: Vec<IpAddr> = (0..1000u32)
+        .map(|i| Ipv4Addr::from_bits(0x0a00_0000 + i).into())
+        .collect();
+    server.set("shop.test", Reply::Addresses(addresses.clone()));
+    let config = asking(&[server.address()], ["shop.test"]);
+    let answer = whole(&config, &node_on("10.255.0.1")).await;
+    let expected: BTreeSet<_> = addresses.iter().map(|ip| format!("shop@{ip}")).collect();
+    assert_eq!(
+        texts(&answer.nodes),
+        expected.iter().map(String::as_str).collect()
+    );
+    assert!(
+        server
+            .take_questions()
+            .iter()
+            .any(|question| question.tcp && question.record_type == "A")
+    );
+}
+
+#[tokio::test]
+async fn a_long_answer_without_tcp_says_what_to_open() {
+    let server = DnsServer::start_with(Ipv4Addr::LOCALHOST.into(), Transport::UdpOnly);
+    let addresses = (0..1000u32).map(|i| Ipv4Addr::from_bits(0x0a00_0000 + i).into());
+    server.set("shop.test", Reply::Addresses(addresses.collect()));
+    let config = asking(&[server.address()], ["shop.test"]);
+    assert_says(
+        &failure(&config).await,
+        &["shop.test", &server.address().to_string(), "TCP"],
+    );
+}
+
+#[tokio::test]
+async fn aliases_are_followed_and_useless_addresses_left_out() {
+    let server = DnsServer::start();
+    server.set("alias.test", Reply::Alias("shop.test".into()));
+    server.set(
+        "shop.test",
+        Reply::addresses([
+            "10.0.0.7",
+            "10.0.0.7",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "fe80::1",
+            "fdaa::3",
+            "::",
+        ]),
+    );
+    let config = asking(&[server.address()], ["alias.test"]);
+    let answer = whole(&config, &node_on("a.example.org")).await;
+    assert_eq!(texts(&answer.nodes), set(["shop@10.0.0.7", "shop@fdaa::3"]));
+}
+
+#[tokio::test]
+async fn an_empty_answer_is_nobody_and_every_failure_has_a_name_of_its_own() {
+    let server = DnsServer::start();
+    server.set("empty.test", Reply::NoData);
+    server.set("broken.test", Reply::Error(ResponseCode::ServFail));
+    server.set("refused.test", Reply::Error(ResponseCode::Refused));
+    server.set("odd.test", Reply::Error(ResponseCode::NotImp));
+    server.set("silent.test", Reply::Silence);
+    let config = |name: &str| DnsConfig {
+        lookup_timeout: Duration::from_millis(600),
+        ..asking(&[server.address()], [name])
+    };
+    assert_eq!(
+        whole(&config("empty.test"), &ipv4_node()).await.nodes,
+        vec![]
+    );
+    let address = server.address().to_string();
+    for (name, parts) in [
+        ("nobody.test", ["NXDOMAIN", "dns_name"]),
+        ("broken.test", ["SERVFAIL", "log"]),
+        ("refused.test", ["REFUSED", "nameservers"]),
+        ("odd.test", ["ot Implemented", "name server"]),
+        (
+            "silent.test",
+            ["no answer", "within 0.6 s: check that the name server runs"],
+        ),
+    ] {
+        let text = failure(&config(name)).await;
+        assert_says(&text, &[name, &address, parts[0], parts[1]]);
+    }
+}
+
+#[tokio::test]
+async fn a_socket_that_says_nothing_and_a_port_where_nobody_listens_are_failures() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let closed = {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.local_addr().unwrap()
+    };
+    for server in [silent.local_addr().unwrap(), closed] {
+        let config = DnsConfig {
+            lookup_timeout: Duration::from_millis(500),
+            ..asking(&[server], ["shop.test"])
+        };
+        let text = failure(&config).await;
+        assert_says(
+            &text,
+            &["shop.test", &server.to_string(), "name server runs"],
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_lost_datagram_is_sent_again() {
+    let server = DnsServer::start();
+    server.set("shop.test", Reply::addresses(["10.0.0.7"]));
+    server.lose(1);
+    let config = asking(&[server.address()], ["shop.test"]);
+    assert_eq!(whole(&config, &ipv4_node()).await.nodes.len(), 1);
+    assert!(server.take_questions().len() >= 2);
+}
+
+#[tokio::test]
+async fn one_good_server_of_several_is_enough() {
+    for reply in [
+        Reply::Error(ResponseCode::ServFail),
+        Reply::Error(ResponseCode::Refused),
+        Reply::Silence,
+    ] {
+        let bad = DnsServer::start();
+        bad.set("shop.test", reply.clone());
+        let good = DnsServer::start();
+        good.set("shop.test", Reply::addresses(["10.0.0.7"]));
+        // So that the bad one answers first.
+        good.set_delay(Duration::from_millis(50));
+        for servers in [
+            [bad.address(), good.address()],
+            [good.address(), bad.address()],
+        ] {
+            let answer = whole(&asking(&servers, ["shop.test"]), &ipv4_node()).await;
+            assert_eq!(texts(&answer.nodes), set(["shop@10.0.0.7"]), "{reply:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_family_that_fails_does_not_hold_back_the_other() {
+    let server = DnsServer::start();
+    server.set("shop.test", Reply::addresses(["10.0.0.7", "fdaa::3"]));
+    let config = asking(&[server.address()], ["shop.test"]);
+    let context = node_on("a.example.org");
+    for (reply, part) in [
+        (Reply::Error(ResponseCode::ServFail), "SERVFAIL"),
+        (Reply::Silence, "no answer"),
+    ] {
+        server.set_for("shop.test", "AAAA", reply);
+        let answer = dns::resolve(&config, &context).await.unwrap();
+        assert_eq!(texts(&answer.nodes), set(["shop@10.0.0.7"]));
+        let trouble = answer.trouble.expect("the AAAA records are not known").0;
+        assert_says(&trouble, &["AAAA records of shop.test", part]);
+    }
+    // Some servers deny the name where it has none of the records: RFC 4074, section 4.2.
+    server.set_for("shop.test", "AAAA", Reply::NoName);
+    assert_eq!(
+        texts(&whole(&config, &context).await.nodes),
+        set(["shop@10.0.0.7"])
+    );
+}
+
+/// A folder with a resolver configuration and a hosts file.
+struct Files(TempDir);
+
+impl Files {
+    fn new(resolv_conf: &str, hosts: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("resolv.conf"), resolv_conf).unwrap();
+        fs::write(folder.path().join("hosts"), hosts).unwrap();
+        Self(folder)
+    }
+
+    fn paths(&self) -> SystemFiles {
+        SystemFiles {
+            resolv_conf: self.0.path().join("resolv.conf"),
+            hosts: self.0.path().join("hosts"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn search_domains_are_tried_in_their_order() {
+    let server = DnsServer::start();
+    server.set("shop.two.test", Reply::addresses(["10.0.0.7"]));
+    server.set("shop", Reply::addresses(["10.0.0.9"]));
+    let files = Files::new("search one.test two.test\n", "");
+    let config = |name: &str| DnsConfig {
+        files: files.paths(),
+        ..asking(&[server.address()], [name])
+    };
+    let answer = whole(&config("shop"), &ipv4_node()).await;
+    assert_eq!(texts(&answer.nodes), set(["shop@10.0.0.7"]));
+    let asked: Vec<_> = server
+        .take_questions()
+        .into_iter()
+        .map(|question| question.name)
+        .collect();
+    assert_eq!(asked, ["shop.one.test.", "shop.two.test."]);
+    let answer = whole(&config("shop."), &ipv4_node()).await;
+    assert_eq!(
+        texts(&answer.nodes),
+        set(["shop@10.0.0.9"]),
+        "a dot at the end means: only this name"
+    );
+}
+
+#[tokio::test]
+async fn a_search_domain_that_fails_counts_more_than_one_that_denies() {
+    let server = DnsServer::start();
+    server.set("shop.one.test", Reply::Error(ResponseCode::ServFail));
+    let files = Files::new("search one.test two.test\n", "");
+    let config = DnsConfig {
+        files: files.paths(),
+        ..asking(&[server.address()], ["shop"])
+    };
+    assert_says(&failure(&config).await, &["SERVFAIL"]);
+}
+
+#[tokio::test]
+async fn the_hosts_file_comes_before_any_server() {
+    let files = Files::new("", "10.0.0.7 Shop.test other\n10.0.0.8 shop.test\n");
+    // Nobody answers there.
+    let config = |name: &str| DnsConfig {
+        files: files.paths(),
+        ..asking(&["127.0.0.1:9".parse().unwrap()], [name])
+    };
+    let context = node_on("a.example.org");
+    let answer = whole(&config("shop.test"), &context).await;
+    assert_eq!(
+        texts(&answer.nodes),
+        set(["shop@10.0.0.7", "shop@10.0.0.8"])
+    );
+    let answer = whole(&config("OTHER"), &context).await;
+    assert_eq!(texts(&answer.nodes), set(["shop@10.0.0.7"]));
+}
+
+#[tokio::test]
+async fn localhost_needs_neither_a_server_nor_a_hosts_file() {
+    // As in Peerage's smallest example, with the machine's own files and without.
+    let context = node_on("127.0.0.1");
+    let system = DnsConfig::new(["localhost".into()]);
+    let bare = asking(&["127.0.0.1:9".parse().unwrap()], ["localhost"]);
+    for config in [system, bare] {
+        let answer = whole(&config, &context).await;
+        assert_eq!(texts(&answer.nodes), set(["shop@127.0.0.1"]));
+    }
+}
+
+/// The provider at work.
+struct Running {
+    observed: mpsc::Receiver<Observed>,
+    signals: SignalSender,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    fn start(config: &DnsConfig) -> Self {
+        let provider = dns::provider(config, &ipv4_node()).unwrap();
+        assert_eq!(provider.kind(), "dns");
+        let (sender, observed) = mpsc::channel(256);
+        let signals = SignalSender::new();
+        let feed = feed(ProviderId::new(0).unwrap(), sender, &signals);
+        Self {
+            observed,
+            signals,
+            task: tokio::spawn(provider.run(feed)),
+        }
+    }
+
+    async fn next(&mut self) -> Observation {
+        tokio::time::timeout(LONG, self.observed.recv())
+            .await
+            .expect("the provider says something")
+            .expect("the provider runs")
+            .observation
+    }
+
+    /// Waits for a snapshot of exactly these nodes. Returns what was said before it.
+    async fn until(&mut self, nodes: &[&str]) -> Vec<Observation> {
+        let mut before = Vec::new();
+        let deadline = Instant::now() + LONG;
+        loop {
+            assert!(
+                Instant::now() < deadline,
+                "no snapshot {nodes:?}: {before:?}"
+            );
+            match self.next().await {
+                Observation::Snapshot(names) if texts(&names) == set(nodes.iter().copied()) => {
+                    return before;
+                }
+                other => before.push(other),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn names_that_come_and_go_are_seen_while_their_time_to_live_is_short() {
+    let server = DnsServer::start();
+    server.set("shop.test", Reply::addresses(["10.0.0.7"]));
+    let config = DnsConfig {
+        interval: Duration::from_secs(60),
+        ..asking(&[server.address()], ["shop.test"])
+    };
+    let mut running = Running::start(&config);
+    running.until(&["shop@10.0.0.7"]).await;
+    // Until the pace is the steady one.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let changed = Instant::now();
+    server.set("shop.test", Reply::addresses(["10.0.0.7", "10.0.0.8"]));
+    running.until(&["shop@10.0.0.7", "shop@10.0.0.8"]).await;
+    let took = changed.elapsed();
+    println!("seen after {took:?}");
+    // At most the time to live, 1 s. The interval is a minute: much below it shows what leads.
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    server.set("shop.test", Reply::addresses(["10.0.0.8"]));
+    running.until(&["shop@10.0.0.8"]).await;
+    running.signals.stop();
+    running.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_fails_for_a_while_removes_nothing() {
+    let server = DnsServer::start();
+    let here = || Reply::addresses(["10.0.0.7", "10.0.0.8"]);
+    server.set("shop.test", here());
+    let config = DnsConfig {
+        interval: Duration::from_secs(1),
+        lookup_timeout: Duration::from_millis(500),
+        ..asking(&[server.address()], ["shop.test"])
+    };
+    let nodes = ["shop@10.0.0.7", "shop@10.0.0.8"];
+    let mut running = Running::start(&config);
+    running.until(&nodes).await;
+    for reply in [
+        Reply::Error(ResponseCode::ServFail),
+        Reply::Error(ResponseCode::Refused),
+        Reply::NoName,
+        Reply::Silence,
+    ] {
+        server.set("shop.test", reply.clone());
+        // Until the failure is told, there may be further answers from before it, but no other.
+        let mut failures = 0;
+        while failures < 2 {
+            match running.next().await {
+                Observation::Failed(_) => failures += 1,
+                Observation::Snapshot(names) => {
+                    assert_eq!(texts(&names), set(nodes), "{reply:?}");
+                    assert_eq!(failures, 0, "{reply:?}: an answer in the midst of failures");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        server.set("shop.test", here());
+        for said in running.until(&nodes).await {
+            assert!(
+                matches!(said, Observation::Failed(_)),
+                "{reply:?}: {said:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_fails_keeps_its_nodes_while_the_others_change() {
+    let server = DnsServer::start();
+    server.set("a.test", Reply::addresses(["10.0.0.1"]));
+    server.set("b.test", Reply::addresses(["10.0.0.2"]));
+    let config = DnsConfig {
+        interval: Duration::from_secs(1),
+        ..asking(&[server.address()], ["a.test", "b.test"])
+    };
+    let mut running = Running::start(&config);
+    running.until(&["shop@10.0.0.1", "shop@10.0.0.2"]).await;
+    for (reply, part) in [
+        (Reply::Error(ResponseCode::ServFail), "SERVFAIL"),
+        (Reply::Silence, "no answer"),
+    ] {
+        server.set("b.test", reply);
+        server.set("a.test", Reply::addresses(["10.0.0.1", "10.0.0.3"]));
+        running
+            .until(&["shop@10.0.0.1", "shop@10.0.0.2", "shop@10.0.0.3"])
+            .await;
+        let deadline = Instant::now() + LONG;
+        loop {
+            assert!(Instant::now() < deadline, "{part:?} is not told");
+            match running.next().await {
+                Observation::Failed(text) => {
+                    assert_says(&text, &["b.test"]);
+                    assert!(!text.contains("a.test"), "{text:?}");
+                    // What was told before can be the failure of the round before.
+                    if text.contains(part) {
+                        break;
+                    }
+                }
+                Observation::Snapshot(names) => {
+                    assert!(texts(&names).contains("shop@10.0.0.2"), "{names:?}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        server.set("a.test", Reply::addresses(["10.0.0.1"]));
+        running.until(&["shop@10.0.0.1", "shop@10.0.0.2"]).await;
+    }
+    server.set("b.test", Reply::NoData);
+    running.until(&["shop@10.0.0.1"]).await;
+}
+
+#[tokio::test]
+async fn a_name_that_has_been_found_is_not_taken_over_by_another_search_domain() {
+    let server = DnsServer::start();
+    server.set("shop.one.test", Reply::addresses(["10.0.0.1"]));
+    server.set("shop.two.test", Reply::addresses(["10.0.0.2"]));
+    let files = Files::new("search one.test two.test\n", "");
+    let config = DnsConfig {
+        files: files.paths(),
+        ..asking(&[server.address()], ["shop"])
+    };
+    let mut running = Running::start(&config);
+    running.until(&["shop@10.0.0.1"]).await;
+    server.set("shop.one.test", Reply::Error(ResponseCode::ServFail));
+    loop {
+        match running.next().await {
+            Observation::Failed(text) => break assert_says(&text, &["SERVFAIL"]),
+            Observation::Snapshot(names) => assert_eq!(texts(&names), set(["shop@10.0.0.1"])),
+            other => panic!("{other:?}"),
+        }
+    }
+    // Gone for good, the next one counts.
+    server.set("shop.one.test", Reply::NoName);
+    running.until(&["shop@10.0.0.2"]).await;
+}
+
+#[tokio::test]
+async fn a_slow_name_does_not_hold_back_the_others() {
+    let server = DnsServer::start();
+    server.set("slow.test", Reply::Silence);
+    server.set("quick.test", Reply::addresses(["10.0.0.1"]));
+    let config = DnsConfig {
+        lookup_timeout: LONG * 10,
+        interval: Duration::from_secs(1),
+        ..asking(&[server.address()], ["slow.test", "quick.test"])
+    };
+    let mut running = Running::start(&config);
+    running.until(&["shop@10.0.0.1"]).await;
+    server.set("quick.test", Reply::addresses(["10.0.0.2"]));
+    for said in running.until(&["shop@10.0.0.2"]).await {
+        if let Observation::Failed(text) = said {
+            assert_says(&text, &["slow.test: no answer yet"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_hosts_file_and_the_resolver_configuration_are_read_again() {
+    let files = Files::new("", "10.0.0.7 shop.test\n");
+    let config = DnsConfig {
+        files: files.paths(),
+        interval: Duration::from_secs(1),
+        ..asking(&["127.0.0.1:9".parse().unwrap()], ["shop.test"])
+    };
+    let mut running = Running::start(&config);
+    running.until(&["shop@10.0.0.7"]).await;
+    fs::write(
+        files.paths().hosts,
+        "10.0.0.7 shop.test\n10.0.0.8 shop.test\n",
+    )
+    .unwrap();
+    running.until(&["shop@10.0.0.7", "shop@10.0.0.8"]).await;
+}
+
+#[tokio::test]
+async fn a_refresh_looks_at_once() {
+    let server = DnsServer::start();
+    server.set_ttl(3600);
+    server.set("shop.test", Reply::addresses(["10.0.0.7"]));
+    let config = DnsConfig {
+        interval: Duration::from_secs(3600),
+        ..asking(&[server.address()], ["shop.test"])
+    };
+    let mut running = Running::start(&config);
+    running.until(&["shop@10.0.0.7"]).await;
+    // By then every wait is longer than a second.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    while running.observed.try_recv().is_ok() {}
+    server.set("shop.test", Reply::addresses(["10.0.0.8"]));
+    let asked = Instant::now();
+    running.signals.refresh();
+    running.until(&["shop@10.0.0.8"]).await;
+    println!("looked after {:?}", asked.elapsed());
+}
