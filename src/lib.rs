@@ -2,6 +2,8 @@
 
 pub mod cluster;
 #[cfg(feature = "discovery")]
+pub mod config;
+#[cfg(feature = "discovery")]
 pub mod discovery;
 pub mod epmd;
 pub mod name;

@@ -3,6 +3,7 @@
 //! A provider never connects to anything it finds and never decides. It tells its [`Feed`] what it
 //! learnt: a complete answer, a failure, an announcement or a goodbye.
 
+mod build;
 #[cfg(feature = "dns")]
 pub mod dns;
 pub mod epmd;
@@ -14,6 +15,7 @@ pub mod multicast;
 pub mod polling;
 mod self_only;
 
+pub use build::build;
 pub use external::External;
 pub use feed::{Feed, Observation, Observed, Signal, SignalSender, feed};
 pub use list::{List, ListConfig};

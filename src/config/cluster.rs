@@ -1,0 +1,219 @@
+//! A cluster's configuration, read from [`Layer`]s.
+
+use super::error::{ConfigError, Problem};
+use super::layer::{Chosen, Kind, Layer, Merged, elsewhere, merge, via_takes};
+use super::options::{CLUSTER, PROVIDERS};
+use super::section::Section;
+use super::value::Value;
+use crate::cluster::{Accept, Backoff, OnRemoved, Policy, ProviderId};
+use crate::discovery::ListConfig;
+use crate::discovery::dns::{DnsConfig, DnsName};
+use crate::discovery::epmd::EpmdConfig;
+use crate::discovery::multicast::{Dialect, MulticastConfig};
+
+/// Where peers come from and what is done with them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClusterConfig {
+    /// The providers, in their configured order. At least one, at most [`ProviderId::MAX`].
+    pub via: Vec<Via>,
+    /// What is done with the peers.
+    pub policy: Policy,
+}
+
+/// A source of peers and its options.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Via {
+    /// No one else.
+    SelfOnly,
+    /// The names given in the configuration.
+    List(ListConfig),
+    /// Addresses behind DNS names.
+    Dns(DnsConfig),
+    /// Announcements to a multicast group.
+    Multicast(MulticastConfig),
+    /// The nodes that are registered with EPMD on some hosts.
+    Epmd(EpmdConfig),
+    /// A module of the user's, by name, which the BEAM runs.
+    External(String),
+}
+
+impl Via {
+    /// The word after `via`, or the module's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::SelfOnly => "self",
+            Self::List(_) => "list",
+            Self::Dns(_) => "dns",
+            Self::Multicast(_) => "multicast",
+            Self::Epmd(_) => "epmd",
+            Self::External(module) => module,
+        }
+    }
+}
+
+impl ClusterConfig {
+    /// Reads the options of a cluster, given by name: `[via: :dns, dns_name: "myapp.internal"]` in any of
+    /// the forms that `docs/options.md` lists.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every problem at once.
+    pub fn from_value(options: &Value) -> Result<Self, ConfigError> {
+        Self::from_layers(vec![Layer::from_value(options)])
+    }
+
+    /// Reads the options of a cluster from several sources, the one that counts most first. The first that
+    /// names providers decides which there are; of each option the first value counts.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every problem at once.
+    pub fn from_layers(layers: Vec<Layer>) -> Result<Self, ConfigError> {
+        let Merged {
+            chosen,
+            cluster,
+            place,
+            mut problems,
+        } = merge(layers);
+        if chosen.is_empty() && problems.is_empty() {
+            problems.push(Problem::Missing {
+                at: place.of("via"),
+                takes: via_takes(),
+                example: "dns".into(),
+            });
+        }
+        if chosen.len() > ProviderId::MAX {
+            problems.push(Problem::Other {
+                at: place.of("via"),
+                message: format!(
+                    "it names {} providers; a cluster has at most {}",
+                    chosen.len(),
+                    ProviderId::MAX
+                ),
+            });
+        }
+        let mut via = Vec::with_capacity(chosen.len());
+        for one in chosen {
+            via.extend(provider(one, &mut problems));
+        }
+        let mut section = Section::new("the cluster", &place, CLUSTER, cluster, |_| None);
+        let policy = policy(&mut section);
+        problems.extend(section.into_problems());
+        ConfigError::from_problems(problems)?;
+        Ok(Self { via, policy })
+    }
+}
+
+fn provider(chosen: Chosen, problems: &mut Vec<Problem>) -> Option<Via> {
+    let name = match chosen.kind {
+        Kind::External(module) => return Some(Via::External(module)),
+        Kind::Known(name) => name,
+    };
+    let group = PROVIDERS.iter().find(|group| group.name == name)?;
+    let mut section = Section::new(
+        name,
+        &chosen.place,
+        group.options,
+        chosen.entries,
+        elsewhere,
+    );
+    let via = match name {
+        "self" => Some(Via::SelfOnly),
+        "list" => Some(Via::List(ListConfig {
+            nodes: section.nodes("node_list").unwrap_or_default(),
+        })),
+        "dns" => Some(Via::Dns(dns(&mut section))),
+        "multicast" => Some(Via::Multicast(multicast(&mut section))),
+        "epmd" => Some(Via::Epmd(epmd(&mut section))),
+        _ => None,
+    };
+    debug_assert!(
+        via.is_some(),
+        "{name} is in the table of options but is not read"
+    );
+    problems.extend(section.into_problems());
+    via
+}
+
+fn dns(section: &mut Section) -> DnsConfig {
+    let names = section.dns_names("dns_name").unwrap_or_default();
+    let names = names
+        .into_iter()
+        .map(|(app_name, dns_name)| DnsName { app_name, dns_name });
+    let mut config = DnsConfig::new(names);
+    config.app_name = section.text("app_name");
+    // One word each so far; reading them refuses the others.
+    let _ = section.choice("record_type");
+    let _ = section.choice("host_type");
+    config.ipv6 = section.flag("ipv6");
+    set(&mut config.nameservers, section.nameservers("nameservers"));
+    set(&mut config.lookup_timeout, section.span("lookup_timeout"));
+    set(&mut config.interval, section.span("interval"));
+    config
+}
+
+fn multicast(section: &mut Section) -> MulticastConfig {
+    let mut config = MulticastConfig::default();
+    set(
+        &mut config.multicast_addr,
+        section.addresses("multicast_addr"),
+    );
+    set(&mut config.port, section.count("port"));
+    set(&mut config.interface, section.interfaces("interface"));
+    set(&mut config.ttl, section.count("ttl"));
+    config.secret = section.secret("secret");
+    config.cluster = section.text("cluster");
+    set(&mut config.interval, section.span("interval"));
+    if let Some(words) = section.choices("dialects") {
+        // One word so far; reading it refuses the others.
+        config.dialects = words.iter().map(|_| Dialect::Native).collect();
+    }
+    config
+}
+
+fn epmd(section: &mut Section) -> EpmdConfig {
+    let mut config = EpmdConfig::default();
+    set(&mut config.hosts, section.texts("hosts"));
+    config.port = section.count("port");
+    set(&mut config.interval, section.span("interval"));
+    set(&mut config.timeout, section.span("timeout"));
+    config
+}
+
+fn policy(section: &mut Section) -> Policy {
+    let mut policy = Policy::default();
+    set(
+        &mut policy.accept,
+        section.patterns("accept").map(Accept::from),
+    );
+    set(
+        &mut policy.max_nodes,
+        section.count_or_infinity("max_nodes"),
+    );
+    set(&mut policy.max_connecting, section.count("max_connecting"));
+    if let Some(after) = section.span_or_infinity("disconnect_after") {
+        policy.on_removed = match after {
+            Some(grace) => OnRemoved::Disconnect { grace },
+            None => OnRemoved::Keep,
+        };
+    }
+    let min = section.span("backoff_min").unwrap_or(policy.backoff.min());
+    let max = section.span("backoff_max").unwrap_or(policy.backoff.max());
+    match Backoff::new(min, max) {
+        Ok(backoff) => policy.backoff = backoff,
+        Err(why) => section.problem("backoff_min", why.to_string()),
+    }
+    set(
+        &mut policy.reconnect_jitter,
+        section.span("reconnect_jitter"),
+    );
+    set(&mut policy.stable_after, section.span("stable_after"));
+    set(&mut policy.attempt_timeout, section.span("attempt_timeout"));
+    policy
+}
+
+fn set<T>(field: &mut T, given: Option<T>) {
+    if let Some(given) = given {
+        *field = given;
+    }
+}

@@ -1,0 +1,272 @@
+//! The table of options: the only place that knows which there are.
+//!
+//! What a user types, an error says, `--help` shows and `docs/options.md` lists comes from here.
+
+use super::schema::Default::{Required, Value, Words};
+use super::schema::{Group, Opt, Takes};
+
+/// The providers that `via` takes.
+pub const PROVIDERS: &[Group] = &[
+    Group {
+        name: "self",
+        aliases: &["Elixir.Peerage.Via.Self"],
+        doc: "No one else: the node stays alone. For a first try.",
+        options: &[],
+    },
+    Group {
+        name: "list",
+        aliases: &["Elixir.Peerage.Via.List"],
+        doc: "The names given in the configuration.",
+        options: &[Opt {
+            name: "node_list",
+            takes: Takes::Nodes,
+            default: Required,
+            doc: "The nodes of the cluster. The own name may be among them.",
+            example: "myapp1@10.0.0.1,myapp2@10.0.0.2",
+        }],
+    },
+    Group {
+        name: "dns",
+        aliases: &["Elixir.Peerage.Via.Dns"],
+        doc: "The addresses behind DNS names, such as a headless service's.",
+        options: &[
+            Opt {
+                name: "dns_name",
+                takes: Takes::DnsNames,
+                default: Required,
+                doc: "The names to look up. As text, a pair is written app_name@dns_name.",
+                example: "myapp.internal",
+            },
+            Opt {
+                name: "app_name",
+                takes: Takes::Text,
+                default: Words("the own name's part before the @"),
+                doc: "What stands before the @ of the nodes behind the names.",
+                example: "myapp",
+            },
+            Opt {
+                name: "record_type",
+                takes: Takes::Choice(&["ip"]),
+                default: Value("ip"),
+                doc: "The records to ask for: ip is A and AAAA.",
+                example: "ip",
+            },
+            Opt {
+                name: "host_type",
+                takes: Takes::Choice(&["ip"]),
+                default: Value("ip"),
+                doc: "What stands after the @ of the nodes: ip is the address.",
+                example: "ip",
+            },
+            Opt {
+                name: "ipv6",
+                takes: Takes::Flag,
+                default: Words(
+                    "the family of the own node's host if that is an address, otherwise both",
+                ),
+                doc: "Whether the nodes are named by IPv6 addresses (true: only AAAA is asked for) or by IPv4 addresses (false: only A).",
+                example: "true",
+            },
+            Opt {
+                name: "nameservers",
+                takes: Takes::Nameservers,
+                default: Words("the system's"),
+                doc: "The name servers to ask instead of the system's.",
+                example: "10.0.0.2,10.0.0.3:5353",
+            },
+            Opt {
+                name: "lookup_timeout",
+                takes: Takes::Span,
+                default: Value("3s"),
+                doc: "How long the lookup of one name may take, with all its retries.",
+                example: "500ms",
+            },
+            Opt {
+                name: "interval",
+                takes: Takes::Span,
+                default: Value("5s"),
+                doc: "The longest time between two lookups. They come sooner when the answer's TTL is shorter or the cluster changes.",
+                example: "10",
+            },
+        ],
+    },
+    Group {
+        name: "multicast",
+        aliases: &["udp", "Elixir.Peerage.Via.Udp"],
+        doc: "Authenticated announcements to a multicast group.",
+        options: &[
+            Opt {
+                name: "multicast_addr",
+                takes: Takes::Addresses,
+                default: Value("239.255.82.68,ff12::d24e:445a"),
+                doc: "The groups, IPv4 and IPv6; all are announced to and listened to.",
+                example: "239.255.1.1",
+            },
+            Opt {
+                name: "port",
+                takes: Takes::Count {
+                    min: 1,
+                    max: 65_535,
+                },
+                default: Value("45911"),
+                doc: "The UDP port, the same on every node.",
+                example: "45900",
+            },
+            Opt {
+                name: "interface",
+                takes: Takes::Interfaces,
+                default: Words(
+                    "every one that is up and can multicast; the loopback alone if the own host is a loopback address",
+                ),
+                doc: "The network interfaces to use.",
+                example: "eth0,10.0.0.7",
+            },
+            Opt {
+                name: "ttl",
+                takes: Takes::Count { min: 1, max: 255 },
+                default: Value("1"),
+                doc: "How many routers an announcement may pass, plus one; 1 stays on the link.",
+                example: "2",
+            },
+            Opt {
+                name: "secret",
+                takes: Takes::Secret,
+                default: Words("the cookie"),
+                doc: "What authenticates announcements, the same on every node.",
+                example: "a long random text",
+            },
+            Opt {
+                name: "cluster",
+                takes: Takes::Text,
+                default: Words("a cluster without a name"),
+                doc: "Keeps clusters apart that share groups, port and secret.",
+                example: "shop",
+            },
+            Opt {
+                name: "interval",
+                takes: Takes::Span,
+                default: Value("5s"),
+                doc: "The time between two announcements of a node in a small group, from 0.1 s to 1 hour; it grows with the group.",
+                example: "2s",
+            },
+            Opt {
+                name: "dialects",
+                takes: Takes::Choices(&["native"]),
+                default: Value("native"),
+                doc: "How announcements are written and read.",
+                example: "native",
+            },
+        ],
+    },
+    Group {
+        name: "epmd",
+        aliases: &[],
+        doc: "The nodes that are registered with EPMD on some hosts.",
+        options: &[
+            Opt {
+                name: "hosts",
+                takes: Takes::Texts,
+                default: Value("localhost"),
+                doc: "The names or addresses of the hosts. localhost is the own host, by the name that the own node has for it.",
+                example: "localhost,10.0.0.8",
+            },
+            Opt {
+                name: "port",
+                takes: Takes::Count {
+                    min: 1,
+                    max: 65_535,
+                },
+                default: Words("ERL_EPMD_PORT, else 4369"),
+                doc: "The port of EPMD on those hosts.",
+                example: "4369",
+            },
+            Opt {
+                name: "interval",
+                takes: Takes::Span,
+                default: Value("5s"),
+                doc: "The longest time between two looks.",
+                example: "10",
+            },
+            Opt {
+                name: "timeout",
+                takes: Takes::Span,
+                default: Value("2s"),
+                doc: "How long a host may take to answer one question.",
+                example: "500ms",
+            },
+        ],
+    },
+];
+
+/// The options of the cluster, which stand beside `via`.
+pub const CLUSTER: &[Opt] = &[
+    Opt {
+        name: "accept",
+        takes: Takes::Patterns,
+        default: Words("every node"),
+        doc: "Which of the found nodes to connect to: those whose whole name one of the patterns matches.",
+        example: "myapp-*@*,admin@10.0.0.1",
+    },
+    Opt {
+        name: "max_nodes",
+        takes: Takes::CountOrInfinity { min: 0 },
+        default: Value("10000"),
+        doc: "A fuse: while this many nodes are known, no further one is taken in.",
+        example: "200",
+    },
+    Opt {
+        name: "max_connecting",
+        takes: Takes::Count {
+            min: 0,
+            max: MAX_CONNECTING,
+        },
+        default: Value("64"),
+        doc: "The most attempts to connect that are under way at one time; with 0 nodes are found but not connected.",
+        example: "8",
+    },
+    Opt {
+        name: "disconnect_after",
+        takes: Takes::SpanOrInfinity,
+        default: Value("infinity"),
+        doc: "How long after the last provider stopped naming a node its connection is ended; infinity keeps it for as long as the node lives.",
+        example: "30s",
+    },
+    Opt {
+        name: "backoff_min",
+        takes: Takes::Span,
+        default: Value("100ms"),
+        doc: "The shortest pause before a node that could not be connected is tried again. The longest pause doubles with every failure.",
+        example: "1s",
+    },
+    Opt {
+        name: "backoff_max",
+        takes: Takes::Span,
+        default: Value("30s"),
+        doc: "What the pause never grows above.",
+        example: "2m",
+    },
+    Opt {
+        name: "reconnect_jitter",
+        takes: Takes::SpanOrZero,
+        default: Value("200ms"),
+        doc: "A node whose connection was lost is tried again after a random time of at most this.",
+        example: "1s",
+    },
+    Opt {
+        name: "stable_after",
+        takes: Takes::SpanOrZero,
+        default: Value("5s"),
+        doc: "A connection that is lost sooner than this counts as a failed attempt.",
+        example: "10s",
+    },
+    Opt {
+        name: "attempt_timeout",
+        takes: Takes::Span,
+        default: Value("150s"),
+        doc: "After this time an attempt that has not come to its end is given up. It has to be longer than the node's net_setuptime.",
+        example: "60s",
+    },
+];
+
+/// No machine has more ports than this to connect from.
+const MAX_CONNECTING: u64 = 65_535;

@@ -1,0 +1,172 @@
+//! How an option is described. The descriptions themselves are in [`options`](super::options).
+
+use std::borrow::Cow;
+
+/// An option: its name, what it takes, and what people need to know about it.
+#[derive(Debug)]
+pub struct Opt {
+    /// Its name, as in `config :rendez, dns_name: ...`. The flag is `--dns-name`, the variable `RENDEZ_DNS_NAME`.
+    pub name: &'static str,
+    /// What it takes.
+    pub takes: Takes,
+    /// What holds where it is not given.
+    pub default: Default,
+    /// What it is for, in one sentence.
+    pub doc: &'static str,
+    /// A value that it takes, as text.
+    pub example: &'static str,
+}
+
+/// What holds where an option is not given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Default {
+    /// This value, as text that the option takes.
+    Value(&'static str),
+    /// Something that is no fixed value, in words.
+    Words(&'static str),
+    /// Nothing: the option has to be given.
+    Required,
+}
+
+/// What an option takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Takes {
+    /// `true` or `false`.
+    Flag,
+    /// A whole number between two bounds.
+    Count {
+        /// The least.
+        min: u64,
+        /// The most.
+        max: u64,
+    },
+    /// A whole number that is at least `min`, or `infinity`.
+    CountOrInfinity {
+        /// The least.
+        min: u64,
+    },
+    /// A span of time, above zero.
+    Span,
+    /// A span of time, or zero.
+    SpanOrZero,
+    /// A span of time, or zero, or `infinity`.
+    SpanOrInfinity,
+    /// One text.
+    Text,
+    /// One or several texts.
+    Texts,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// One or several of these words.
+    Choices(&'static [&'static str]),
+    /// One or several node names.
+    Nodes,
+    /// One or several patterns of node names.
+    Patterns,
+    /// One or several names to look up, each with the name part of its nodes if it is not `app_name`.
+    DnsNames,
+    /// One or several IP addresses.
+    Addresses,
+    /// One or several network interfaces, by name or address.
+    Interfaces,
+    /// One or several name servers: an address, with a port if it is not 53.
+    Nameservers,
+    /// A secret text, of which nothing is ever shown.
+    Secret,
+}
+
+impl Takes {
+    /// What the option takes, in words that stand after "takes".
+    #[must_use]
+    pub fn words(self) -> Cow<'static, str> {
+        match self {
+            Self::Flag => "true or false".into(),
+            Self::Count { min, max: u64::MAX } => format!("a whole number, at least {min}").into(),
+            Self::Count { min, max } => format!("a whole number from {min} to {max}").into(),
+            Self::CountOrInfinity { min } => {
+                format!("a whole number, at least {min}, or infinity").into()
+            }
+            Self::Span => {
+                r#"a span of time above zero: a number of seconds, or text with a unit ("250ms", "5s", "2m")"#.into()
+            }
+            Self::SpanOrZero => {
+                r#"a span of time: a number of seconds, or text with a unit ("250ms", "5s", "2m")"#.into()
+            }
+            Self::SpanOrInfinity => {
+                r#"a span of time: a number of seconds, text with a unit ("250ms", "5s", "2m"), or infinity"#.into()
+            }
+            Self::Text => "text".into(),
+            Self::Texts => "text or a list of texts".into(),
+            Self::Choice(words) => words.join(" or ").into(),
+            Self::Choices(words) => format!("one or several of {}", words.join(", ")).into(),
+            Self::Nodes => "a node name (name@host) or a list of them".into(),
+            Self::Patterns => {
+                "a pattern of node names, in which * stands for any characters and ? for one, or a list of them".into()
+            }
+            Self::DnsNames => "a name to look up, a list of them, or {app_name, dns_name} pairs".into(),
+            Self::Addresses => "an IP address or a list of them".into(),
+            Self::Interfaces => {
+                "the name of a network interface, an address that it has, or a list of these".into()
+            }
+            Self::Nameservers => "the IP address of a name server, with a port if it is not 53, or a list of them".into(),
+            Self::Secret => "secret text".into(),
+        }
+    }
+
+    /// What stands for the value in the help of a command: `<SECONDS>`.
+    #[must_use]
+    pub fn placeholder(self) -> &'static str {
+        match self {
+            Self::Flag => "BOOL",
+            Self::Count { .. } | Self::CountOrInfinity { .. } => "NUMBER",
+            Self::Span | Self::SpanOrZero | Self::SpanOrInfinity => "SPAN",
+            Self::Text | Self::Texts => "TEXT",
+            Self::Choice(_) | Self::Choices(_) => "WORD",
+            Self::Nodes => "NODE",
+            Self::Patterns => "PATTERN",
+            Self::DnsNames => "NAME",
+            Self::Addresses => "ADDRESS",
+            Self::Interfaces => "INTERFACE",
+            Self::Nameservers => "ADDRESS[:PORT]",
+            Self::Secret => "SECRET",
+        }
+    }
+
+    /// Whether several values add up, so that the flag can be repeated.
+    #[must_use]
+    pub fn several(self) -> bool {
+        matches!(
+            self,
+            Self::Texts
+                | Self::Choices(_)
+                | Self::Nodes
+                | Self::Patterns
+                | Self::DnsNames
+                | Self::Addresses
+                | Self::Interfaces
+                | Self::Nameservers
+        )
+    }
+}
+
+/// A provider and its options.
+#[derive(Debug)]
+pub struct Group {
+    /// The word after `via`.
+    pub name: &'static str,
+    /// Other words for it.
+    pub aliases: &'static [&'static str],
+    /// Where its peers come from, in one sentence.
+    pub doc: &'static str,
+    /// Its options.
+    pub options: &'static [Opt],
+}
+
+impl Group {
+    /// The option of that name.
+    #[must_use]
+    pub fn option(&self, name: &str) -> Option<&'static Opt> {
+        self.options.iter().find(|option| option.name == name)
+    }
+}

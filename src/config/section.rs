@@ -1,0 +1,517 @@
+//! The options of one provider, or of the cluster, as they were given; read one by one, by name.
+//!
+//! Reading collects problems instead of stopping at the first.
+
+use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::duration::duration;
+use super::error::{Problem, nearest};
+use super::options::CLUSTER;
+use super::place::Place;
+use super::schema::{Default, Opt, Takes};
+use super::value::Value;
+use crate::cluster::Pattern;
+use crate::discovery::multicast::{InterfaceChoice, InvalidInterface};
+use crate::name::NodeName;
+use crate::secret::Secret;
+
+/// An option as it was given.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    /// The option's name: `dns_name`.
+    pub name: String,
+    /// How the user wrote it, for messages: `via.dns.dns_name`, `RENDEZ_DNS_NAME`, `--dns-name`.
+    pub at: String,
+    /// Its value.
+    pub value: Value,
+}
+
+/// A name to look up, and the name part of the nodes behind it if it is not the general one.
+pub(crate) type DnsPair = (Option<String>, String);
+
+/// Options of one table of [`Opt`]s, being read.
+pub(crate) struct Section {
+    entries: Vec<Entry>,
+    options: &'static [Opt],
+    /// Where an option that is not there would stand.
+    place: Place,
+    problems: Vec<Problem>,
+}
+
+impl Section {
+    /// Takes the entries; unknown names and names given twice become problems.
+    ///
+    /// `whose` says who takes the options, for the message about an unknown one; `elsewhere` may know
+    /// where an unknown one belongs.
+    pub fn new(
+        whose: &str,
+        place: &Place,
+        options: &'static [Opt],
+        given: Vec<Entry>,
+        elsewhere: impl Fn(&str) -> Option<String>,
+    ) -> Self {
+        let mut section = Self {
+            entries: Vec::with_capacity(given.len()),
+            options,
+            place: place.clone(),
+            problems: Vec::new(),
+        };
+        for entry in given {
+            if !options.iter().any(|option| option.name == entry.name) {
+                let remedy = elsewhere(&entry.name)
+                    .or_else(|| former(&entry.name, options))
+                    .or_else(|| {
+                        let beside = if place.is_top() { CLUSTER } else { &[] };
+                        let names = options.iter().chain(beside).map(|option| option.name);
+                        nearest(&entry.name, names).map(|meant| format!("did you mean {meant}?"))
+                    })
+                    .unwrap_or_else(|| match options {
+                        [] => format!("{whose} takes none of its own"),
+                        _ => {
+                            let names: Vec<_> = options.iter().map(|option| option.name).collect();
+                            format!("{whose} takes {}", names.join(", "))
+                        }
+                    });
+                section.problems.push(Problem::Unknown {
+                    at: entry.at,
+                    remedy,
+                });
+            } else if section.entries.iter().any(|other| other.name == entry.name) {
+                section.problems.push(Problem::Twice { at: entry.at });
+            } else if !entry.value.is_absent() {
+                section.entries.push(entry);
+            }
+        }
+        section
+    }
+
+    /// Ends the reading.
+    pub fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
+    /// Reports something that only several options together show.
+    pub fn problem(&mut self, name: &str, message: String) {
+        let at = self
+            .entries
+            .iter()
+            .find(|entry| entry.name == name)
+            .map_or_else(|| self.place.of(name), |entry| entry.at.clone());
+        self.problems.push(Problem::Other { at, message });
+    }
+
+    /// Reads one option. `None` if it is not given, or given wrongly, which becomes a problem.
+    ///
+    /// The reader says what is wrong with the value where that is more than that it is of the wrong kind.
+    fn read<T>(
+        &mut self,
+        name: &str,
+        fits: impl Fn(Takes) -> bool,
+        reader: impl Fn(&Value, Takes) -> Result<T, Option<String>>,
+    ) -> Option<T> {
+        let Some(option) = self.options.iter().find(|option| option.name == name) else {
+            debug_assert!(false, "{name} is read but is not in the table of options");
+            return None;
+        };
+        debug_assert!(
+            fits(option.takes),
+            "{name} is read as something else than the table of options says"
+        );
+        let Some(entry) = self.entries.iter().find(|entry| entry.name == name) else {
+            if option.default == Default::Required {
+                self.problems.push(Problem::Missing {
+                    at: self.place.of(name),
+                    takes: option.takes.words().into_owned(),
+                    example: option.example.to_owned(),
+                });
+            }
+            return None;
+        };
+        reader(&entry.value, option.takes)
+            .map_err(|why| {
+                let got = match (why, option.takes) {
+                    (None, Takes::Secret) => entry.value.kind().to_owned(),
+                    (None, _) => entry.value.shown(),
+                    (Some(why), _) => why,
+                };
+                self.problems.push(Problem::Refused {
+                    at: entry.at.clone(),
+                    takes: option.takes.words().into_owned(),
+                    got,
+                });
+            })
+            .ok()
+    }
+
+    pub fn flag(&mut self, name: &str) -> Option<bool> {
+        self.read(
+            name,
+            |takes| takes == Takes::Flag,
+            |value, _| flag(value).ok_or(None),
+        )
+    }
+
+    pub fn count<N: TryFrom<u64>>(&mut self, name: &str) -> Option<N> {
+        self.read(
+            name,
+            |takes| matches!(takes, Takes::Count { .. }),
+            |value, takes| match takes {
+                Takes::Count { min, max } => count(value)
+                    .filter(|number| (min..=max).contains(number))
+                    .and_then(|number| N::try_from(number).ok())
+                    .ok_or(None),
+                _ => Err(None),
+            },
+        )
+    }
+
+    /// `Some(None)` is infinity.
+    #[allow(clippy::option_option)]
+    pub fn count_or_infinity<N: TryFrom<u64>>(&mut self, name: &str) -> Option<Option<N>> {
+        self.read(
+            name,
+            |takes| matches!(takes, Takes::CountOrInfinity { .. }),
+            |value, takes| match takes {
+                _ if is_infinity(value) => Ok(None),
+                Takes::CountOrInfinity { min } => count(value)
+                    .filter(|&number| number >= min)
+                    .and_then(|number| N::try_from(number).ok())
+                    .map(Some)
+                    .ok_or(None),
+                _ => Err(None),
+            },
+        )
+    }
+
+    pub fn span(&mut self, name: &str) -> Option<Duration> {
+        self.read(
+            name,
+            |takes| matches!(takes, Takes::Span | Takes::SpanOrZero),
+            |value, takes| {
+                duration(value)
+                    .filter(|span| takes == Takes::SpanOrZero || !span.is_zero())
+                    .ok_or(None)
+            },
+        )
+    }
+
+    /// `Some(None)` is infinity.
+    #[allow(clippy::option_option)]
+    pub fn span_or_infinity(&mut self, name: &str) -> Option<Option<Duration>> {
+        self.read(
+            name,
+            |takes| takes == Takes::SpanOrInfinity,
+            |value, _| match duration(value) {
+                _ if is_infinity(value) => Ok(None),
+                Some(span) => Ok(Some(span)),
+                None => Err(None),
+            },
+        )
+    }
+
+    pub fn text(&mut self, name: &str) -> Option<String> {
+        self.read(
+            name,
+            |takes| takes == Takes::Text,
+            |value, _| value.text().filter(|text| !text.is_empty()).ok_or(None),
+        )
+    }
+
+    pub fn texts(&mut self, name: &str) -> Option<Vec<String>> {
+        self.read(
+            name,
+            |takes| takes == Takes::Texts,
+            |value, _| texts(value).ok_or(None),
+        )
+    }
+
+    pub fn choice(&mut self, name: &str) -> Option<&'static str> {
+        self.read(
+            name,
+            |takes| matches!(takes, Takes::Choice(_)),
+            |value, takes| match takes {
+                Takes::Choice(words) => value
+                    .text()
+                    .and_then(|text| choose(&text, words))
+                    .ok_or(None),
+                _ => Err(None),
+            },
+        )
+    }
+
+    pub fn choices(&mut self, name: &str) -> Option<Vec<&'static str>> {
+        self.read(
+            name,
+            |takes| matches!(takes, Takes::Choices(_)),
+            |value, takes| match takes {
+                Takes::Choices(words) => texts(value)
+                    .filter(|texts| !texts.is_empty())
+                    .ok_or(None)?
+                    .iter()
+                    .map(|text| choose(text, words).ok_or_else(|| Some(format!("{text:?}"))))
+                    .collect(),
+                _ => Err(None),
+            },
+        )
+    }
+
+    pub fn nodes(&mut self, name: &str) -> Option<Vec<NodeName>> {
+        self.parsed(name, Takes::Nodes)
+    }
+
+    pub fn patterns(&mut self, name: &str) -> Option<Vec<Pattern>> {
+        self.parsed(name, Takes::Patterns)
+    }
+
+    /// Texts that are read as something whose own error says what is wrong.
+    fn parsed<T>(&mut self, name: &str, takes: Takes) -> Option<Vec<T>>
+    where
+        T: FromStr<Err: Display>,
+    {
+        let kind = |wanted: Takes| move |found: Takes| found == wanted;
+        self.read(name, kind(takes), |value, _| {
+            texts(value)
+                .ok_or(None)?
+                .iter()
+                .map(|text| text.parse().map_err(|why| Some(format!("{text:?}: {why}"))))
+                .collect()
+        })
+    }
+
+    pub fn dns_names(&mut self, name: &str) -> Option<Vec<DnsPair>> {
+        self.read(
+            name,
+            |takes| takes == Takes::DnsNames,
+            |value, _| dns_names(value),
+        )
+    }
+
+    pub fn addresses(&mut self, name: &str) -> Option<Vec<IpAddr>> {
+        self.read(
+            name,
+            |takes| takes == Takes::Addresses,
+            |value, _| several(value, address).ok_or(None),
+        )
+    }
+
+    pub fn interfaces(&mut self, name: &str) -> Option<Vec<InterfaceChoice>> {
+        self.read(
+            name,
+            |takes| takes == Takes::Interfaces,
+            |value, _| {
+                let by_name = |text: &str| {
+                    text.parse()
+                        .map_err(|why: InvalidInterface| Some(why.to_string()))
+                };
+                if let Some(addresses) = several(value, address) {
+                    return addresses
+                        .iter()
+                        .map(|ip| by_name(&ip.to_string()))
+                        .collect();
+                }
+                texts(value)
+                    .ok_or(None)?
+                    .iter()
+                    .map(|text| by_name(text))
+                    .collect()
+            },
+        )
+    }
+
+    pub fn nameservers(&mut self, name: &str) -> Option<Vec<SocketAddr>> {
+        self.read(
+            name,
+            |takes| takes == Takes::Nameservers,
+            |value, _| several(value, nameserver).ok_or(None),
+        )
+    }
+
+    pub fn secret(&mut self, name: &str) -> Option<Secret> {
+        self.read(
+            name,
+            |takes| takes == Takes::Secret,
+            |value, _| match value {
+                Value::Binary(bytes) => Ok(Secret::new(bytes)),
+                other => other
+                    .text()
+                    .filter(|text| !text.is_empty())
+                    .map(Secret::new)
+                    .ok_or_else(|| match other {
+                        Value::Text(_) => Some("empty text".to_owned()),
+                        _ => None,
+                    }),
+            },
+        )
+    }
+}
+
+/// The names that Peerage, libcluster and dns_cluster have for options of ours.
+fn former(name: &str, options: &[Opt]) -> Option<String> {
+    const NAMES: &[(&str, &str)] = &[
+        ("query", "dns_name"),
+        ("node_basename", "app_name"),
+        ("polling_interval", "interval"),
+        ("ip", "interface"),
+        ("if_addr", "interface"),
+        ("multicast_if", "interface"),
+        ("multicast_ttl", "ttl"),
+    ];
+    NAMES
+        .iter()
+        .filter(|(theirs, _)| *theirs == name)
+        .find(|(_, ours)| options.iter().any(|option| option.name == *ours))
+        .map(|(_, ours)| format!("what it says is said by {ours} here"))
+}
+
+fn flag(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(value) => Some(*value),
+        // The environment knows only text.
+        other => match other.text()?.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" | "1" => Some(true),
+            "false" | "no" | "off" | "0" => Some(false),
+            _ => None,
+        },
+    }
+}
+
+fn count(value: &Value) -> Option<u64> {
+    match value {
+        Value::Int(number) => u64::try_from(*number).ok(),
+        Value::Text(text) => text.trim().replace('_', "").parse().ok(),
+        _ => None,
+    }
+}
+
+fn is_infinity(value: &Value) -> bool {
+    value.text().as_deref() == Some("infinity")
+}
+
+fn choose(text: &str, words: &[&'static str]) -> Option<&'static str> {
+    words
+        .iter()
+        .copied()
+        .find(|word| word.eq_ignore_ascii_case(text))
+}
+
+/// One text, whose parts commas separate, or a list of texts. No list option takes text with a comma in it.
+fn texts(value: &Value) -> Option<Vec<String>> {
+    if let Some(text) = value.text() {
+        return Some(split(&text).map(str::to_owned).collect());
+    }
+    match value {
+        Value::List(items) => items
+            .iter()
+            .filter(|item| !item.is_absent())
+            .map(|item| item.text().filter(|text| !text.is_empty()))
+            .collect(),
+        _ => None,
+    }
+}
+
+fn split(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+}
+
+/// One value or a list of them; in text, commas separate them.
+fn several<T>(value: &Value, one: impl Fn(&Value) -> Option<T>) -> Option<Vec<T>> {
+    match value {
+        Value::List(items) if value.text().is_none() => items.iter().map(one).collect(),
+        other => match other.text() {
+            Some(text) => split(&text).map(|part| one(&part.into())).collect(),
+            None => one(other).map(|it| vec![it]),
+        },
+    }
+}
+
+/// An address as text or as the tuple that Erlang's `inet` uses, with four or eight numbers.
+fn address(value: &Value) -> Option<IpAddr> {
+    match value {
+        Value::Tuple(items) => match items.len() {
+            4 => numbers::<u8, 4>(items).map(|octets| Ipv4Addr::from(octets).into()),
+            8 => numbers::<u16, 8>(items).map(|groups| Ipv6Addr::from(groups).into()),
+            _ => None,
+        },
+        other => other.text()?.trim().parse().ok(),
+    }
+}
+
+fn numbers<N: TryFrom<i64>, const LEN: usize>(items: &[Value]) -> Option<[N; LEN]> {
+    let numbers: Option<Vec<N>> = items
+        .iter()
+        .map(|item| match item {
+            Value::Int(number) => N::try_from(*number).ok(),
+            _ => None,
+        })
+        .collect();
+    numbers?.try_into().ok()
+}
+
+/// `10.0.0.2`, `10.0.0.2:5353`, `[fd00::2]:5353`, an address tuple, or `{Address, Port}`.
+fn nameserver(value: &Value) -> Option<SocketAddr> {
+    const DNS_PORT: u16 = 53;
+    if let Value::Tuple(items) = value
+        && let [ip, Value::Int(port)] = items.as_slice()
+    {
+        let port = u16::try_from(*port).ok().filter(|&port| port > 0)?;
+        return Some(SocketAddr::new(address(ip)?, port));
+    }
+    if let Some(ip) = address(value) {
+        return Some(SocketAddr::new(ip, DNS_PORT));
+    }
+    value
+        .text()?
+        .trim()
+        .parse()
+        .ok()
+        .filter(|server: &SocketAddr| server.port() > 0)
+}
+
+/// Names to look up. A name of its own for the nodes behind it stands in a pair, `{app_name, dns_name}`,
+/// in a table, `app_name: dns_name`, or in text before an `@`: `app_name@dns_name`.
+fn dns_names(value: &Value) -> Result<Vec<DnsPair>, Option<String>> {
+    let pairs = match value {
+        // TOML has no tuples; there a table says the same.
+        Value::Tuple(items) => match items.as_slice() {
+            [app, name] => vec![(Some(app.text().ok_or(None)?), name.text().ok_or(None)?)],
+            _ => return Err(None),
+        },
+        Value::Table(entries) => {
+            let mut pairs = Vec::new();
+            for (app, names) in entries {
+                for name in texts(names).ok_or(None)? {
+                    pairs.push((Some(app.clone()), name));
+                }
+            }
+            pairs
+        }
+        Value::List(items) if value.text().is_none() => {
+            let mut pairs = Vec::new();
+            for item in items.iter().filter(|item| !item.is_absent()) {
+                pairs.extend(dns_names(item)?);
+            }
+            pairs
+        }
+        other => split(&other.text().ok_or(None)?)
+            .map(|part| match part.split_once('@') {
+                Some((app, name)) => (Some(app.to_owned()), name.to_owned()),
+                None => (None, part.to_owned()),
+            })
+            .collect(),
+    };
+    if pairs.is_empty() {
+        return Err(None);
+    }
+    match pairs
+        .iter()
+        .find(|(app, name)| name.is_empty() || app.as_deref() == Some(""))
+    {
+        Some(_) => Err(Some("an empty name".to_owned())),
+        None => Ok(pairs),
+    }
+}

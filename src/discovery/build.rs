@@ -1,0 +1,27 @@
+//! From a configuration to a provider.
+
+use super::{Context, External, List, Provider, SelfOnly, epmd};
+use crate::config::{ConfigError, Problem, Via};
+
+/// Makes the provider that `via` describes, for the node in `context`.
+///
+/// # Errors
+/// [`ConfigError`] for what only the context shows: there is no cookie to authenticate announcements
+/// with, or no own name to take `app_name` from.
+pub fn build(via: &Via, context: &Context) -> Result<Box<dyn Provider>, ConfigError> {
+    let refused = |message: String| {
+        ConfigError::from(Problem::Other {
+            at: format!("via.{}", via.name()),
+            message,
+        })
+    };
+    Ok(match via {
+        Via::SelfOnly => Box::new(SelfOnly),
+        Via::List(config) => Box::new(List::new(config.clone())),
+        Via::Epmd(config) => Box::new(epmd::epmd(config, context).map_err(refused)?),
+        Via::External(_) => Box::new(External),
+        Via::Dns(_) | Via::Multicast(_) => {
+            return Err(refused("it comes with the next commit".into()));
+        }
+    })
+}
