@@ -1,6 +1,6 @@
 //! From a configuration to a provider.
 
-use super::{Context, External, List, Provider, SelfOnly, epmd};
+use super::{Context, External, List, Provider, SelfOnly, dns, epmd};
 use crate::config::{ConfigError, Problem, Via};
 
 /// Makes the provider that `via` describes, for the node in `context`.
@@ -20,7 +20,10 @@ pub fn build(via: &Via, context: &Context) -> Result<Box<dyn Provider>, ConfigEr
         Via::List(config) => Box::new(List::new(config.clone())),
         Via::Epmd(config) => Box::new(epmd::epmd(config, context).map_err(refused)?),
         Via::External(_) => Box::new(External),
-        Via::Dns(_) | Via::Multicast(_) => {
+        Via::Dns(config) => {
+            dns::provider(config, context).map_err(|invalid| refused(invalid.to_string()))?
+        }
+        Via::Multicast(_) => {
             return Err(refused("it comes with the next commit".into()));
         }
     })
