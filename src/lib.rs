@@ -6,6 +6,8 @@ pub mod config;
 #[cfg(feature = "discovery")]
 pub mod discovery;
 pub mod epmd;
+#[cfg(feature = "etf")]
+pub mod etf;
 pub mod name;
 pub mod secret;
 

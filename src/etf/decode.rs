@@ -1,0 +1,609 @@
+//! Bytes to terms, whatever the bytes.
+//!
+//! What is declared is held against what is there before anything is reserved for it: every element
+//! of a tuple, list or map takes at least a byte, so all elements declared and not yet read can
+//! never outnumber the bytes left. On top of that every reservation is charged to a budget.
+
+use std::io::Read;
+
+use bytes::Bytes;
+use num_bigint::{BigInt, Sign};
+
+use super::atom::{self, Atom};
+use super::tags;
+use super::term::{BitString, Export, Fun, ImproperList, Map, Pid, Port, Reference, Term};
+
+/// How much a decoder may spend on what it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How deep terms may be nested.
+    pub depth: u16,
+    /// Bytes of memory that decoding may reserve, whatever the size of the input.
+    pub memory: usize,
+    /// Bytes of memory that decoding may reserve on top, for each byte of the input.
+    pub memory_per_byte: usize,
+}
+
+impl Default for Limits {
+    /// 512 deep; 256 KiB and 64 bytes for each byte of input. A list of small integers, the term that
+    /// grows the most, needs 40 for each byte; more is needed only for terms compressed beyond 1:40.
+    fn default() -> Self {
+        Self {
+            depth: 512,
+            memory: 256 * 1024,
+            memory_per_byte: 64,
+        }
+    }
+}
+
+/// Why bytes are no term.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The bytes end in the middle of a term.
+    #[error("the bytes end in the middle of a term")]
+    Truncated,
+    /// The first byte is not 131.
+    #[error("a term starts with version 131, not with {0}")]
+    Version(u8),
+    /// A tag that the format does not have, or that has no place where it stands.
+    #[error("tag {0} is not known or has no place here")]
+    Tag(u8),
+    /// More elements are declared than there are bytes left.
+    #[error("more elements are declared than there are bytes")]
+    Declared,
+    /// Nested deeper than [`Limits::depth`].
+    #[error("the term is nested deeper than the limit")]
+    Depth,
+    /// Decoding would reserve more than [`Limits`] allow.
+    #[error("the term needs more memory than the limits allow")]
+    Memory,
+    /// An atom that is not UTF-8 or has more than 255 characters.
+    #[error("an atom is not UTF-8 or has more than 255 characters")]
+    Atom,
+    /// A reference to an atom that the message's header does not have.
+    #[error("the atom cache has no entry {0}")]
+    AtomCache(u8),
+    /// A value that its type cannot have: an infinite float, a bit count of 9, a reference of 6 words.
+    #[error("{0} has a value that it cannot have")]
+    Value(&'static str),
+    /// The compressed data is damaged or has another size than declared.
+    #[error("the compressed term is damaged")]
+    Compressed,
+    /// There are bytes after the term.
+    #[error("{0} bytes follow the term")]
+    Trailing(usize),
+}
+
+/// Reads one term with its leading version byte, compressed or not, and nothing after it.
+///
+/// # Errors
+/// See [`DecodeError`].
+pub fn decode(input: &Bytes) -> Result<Term, DecodeError> {
+    decode_with(input, Limits::default())
+}
+
+/// As [`decode`], within other limits.
+///
+/// # Errors
+/// See [`DecodeError`].
+pub fn decode_with(input: &Bytes, limits: Limits) -> Result<Term, DecodeError> {
+    let mut decoder = Decoder::new(input.clone(), &[], limits);
+    let version = decoder.u8()?;
+    if version != tags::VERSION {
+        return Err(DecodeError::Version(version));
+    }
+    if decoder.peek() == Some(tags::COMPRESSED) {
+        decoder.position += 1;
+        decoder.inflate()?;
+    }
+    let term = decoder.term()?;
+    decoder.finish()?;
+    Ok(term)
+}
+
+/// Reads terms one after the other from a buffer; atoms may refer to a message's table.
+#[derive(Debug)]
+pub struct Decoder<'a> {
+    input: Bytes,
+    position: usize,
+    atoms: &'a [Atom],
+    depth_left: u16,
+    memory_left: usize,
+    /// Elements that enclosing terms declared and that are still to be read.
+    promised: usize,
+}
+
+/// Binaries from this size on share the buffer they came in; a smaller one would keep a large buffer
+/// alive for a few bytes.
+const SHARED_BINARY: usize = 1024;
+
+impl<'a> Decoder<'a> {
+    /// Reads from `input`; `ATOM_CACHE_REF` finds its atoms in `atoms`.
+    #[must_use]
+    pub fn new(input: Bytes, atoms: &'a [Atom], limits: Limits) -> Self {
+        let memory_left = input
+            .len()
+            .saturating_mul(limits.memory_per_byte)
+            .saturating_add(limits.memory);
+        Self {
+            input,
+            position: 0,
+            atoms,
+            depth_left: limits.depth,
+            memory_left,
+            promised: 0,
+        }
+    }
+
+    /// Bytes not yet read.
+    #[must_use]
+    pub fn remaining(&self) -> usize {
+        self.input.len() - self.position
+    }
+
+    /// Says that nothing may follow.
+    ///
+    /// # Errors
+    /// [`DecodeError::Trailing`].
+    pub fn finish(&self) -> Result<(), DecodeError> {
+        match self.remaining() {
+            0 => Ok(()),
+            left => Err(DecodeError::Trailing(left)),
+        }
+    }
+
+    /// Reads a term.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    pub fn term(&mut self) -> Result<Term, DecodeError> {
+        // What recurses stands apart from what does not, so that a level of nesting costs little stack.
+        match self.u8()? {
+            tags::SMALL_TUPLE => {
+                let arity = usize::from(self.u8()?);
+                self.elements(arity).map(Term::Tuple)
+            }
+            tags::LARGE_TUPLE => {
+                let arity = self.length()?;
+                self.elements(arity).map(Term::Tuple)
+            }
+            tags::LIST => self.list(),
+            tags::MAP => self.map(),
+            tags::NEW_FUN => self.fun(),
+            tag => self.leaf(tag),
+        }
+    }
+
+    /// Reads a term that holds no other terms.
+    fn leaf(&mut self, tag: u8) -> Result<Term, DecodeError> {
+        Ok(match tag {
+            tags::SMALL_INTEGER => Term::Int(i64::from(self.u8()?)),
+            tags::INTEGER => Term::Int(i64::from(i32::from_be_bytes(self.array()?))),
+            tags::ATOM_CACHE_REF
+            | tags::SMALL_ATOM_UTF8
+            | tags::ATOM_UTF8
+            | tags::ATOM
+            | tags::SMALL_ATOM => Term::Atom(self.atom_of(tag)?),
+            tags::NIL => Term::NIL,
+            tags::STRING => self.string()?,
+            tags::BINARY => {
+                let length = self.length()?;
+                Term::Binary(self.bytes(length)?)
+            }
+            tags::NEW_FLOAT => finite(f64::from_be_bytes(self.array()?))?,
+            tags::FLOAT => self.old_float()?,
+            tags::SMALL_BIG => {
+                let length = usize::from(self.u8()?);
+                self.big(length)?
+            }
+            tags::LARGE_BIG => {
+                let length = self.length()?;
+                self.big(length)?
+            }
+            tags::BIT_BINARY => self.bit_string()?,
+            tags::NEW_PID | tags::PID => Term::Pid(Box::new(self.pid_of(tag)?)),
+            tags::V4_PORT | tags::NEW_PORT | tags::PORT => self.port(tag)?,
+            tags::NEWER_REFERENCE | tags::NEW_REFERENCE | tags::REFERENCE => self.reference(tag)?,
+            tags::EXPORT => self.export()?,
+            tag => return Err(DecodeError::Tag(tag)),
+        })
+    }
+
+    /// Reads a term that has to be an atom.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    pub fn atom(&mut self) -> Result<Atom, DecodeError> {
+        let tag = self.u8()?;
+        self.atom_of(tag)
+    }
+
+    /// Reads a term that has to be a pid.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    pub fn pid(&mut self) -> Result<Pid, DecodeError> {
+        let tag = self.u8()?;
+        self.pid_of(tag)
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.input.get(self.position).copied()
+    }
+
+    fn take(&mut self, length: usize) -> Result<&[u8], DecodeError> {
+        let end = self
+            .position
+            .checked_add(length)
+            .ok_or(DecodeError::Truncated)?;
+        let taken = self
+            .input
+            .get(self.position..end)
+            .ok_or(DecodeError::Truncated)?;
+        self.position = end;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let taken = self.take(N)?;
+        taken.try_into().map_err(|_| DecodeError::Truncated)
+    }
+
+    fn u8(&mut self) -> Result<u8, DecodeError> {
+        let byte = self.peek().ok_or(DecodeError::Truncated)?;
+        self.position += 1;
+        Ok(byte)
+    }
+
+    fn u16(&mut self) -> Result<u16, DecodeError> {
+        Ok(u16::from_be_bytes(self.array()?))
+    }
+
+    fn u32(&mut self) -> Result<u32, DecodeError> {
+        Ok(u32::from_be_bytes(self.array()?))
+    }
+
+    fn length(&mut self) -> Result<usize, DecodeError> {
+        usize::try_from(self.u32()?).map_err(|_| DecodeError::Declared)
+    }
+
+    /// Bytes of the input, shared when they are many, copied when few.
+    fn bytes(&mut self, length: usize) -> Result<Bytes, DecodeError> {
+        let start = self.position;
+        let taken = self.take(length)?;
+        if length < SHARED_BINARY {
+            let copied = Bytes::copy_from_slice(taken);
+            self.charge(length)?;
+            Ok(copied)
+        } else {
+            Ok(self.input.slice(start..start + length))
+        }
+    }
+
+    fn charge(&mut self, bytes: usize) -> Result<(), DecodeError> {
+        self.memory_left = self
+            .memory_left
+            .checked_sub(bytes)
+            .ok_or(DecodeError::Memory)?;
+        Ok(())
+    }
+
+    /// Notes that `count` elements of `each` bytes of memory were declared, `width` terms of input each,
+    /// and refuses what the rest of the input cannot hold.
+    fn promise(&mut self, count: usize, width: usize, each: usize) -> Result<(), DecodeError> {
+        let terms = count.checked_mul(width).ok_or(DecodeError::Declared)?;
+        let promised = self
+            .promised
+            .checked_add(terms)
+            .ok_or(DecodeError::Declared)?;
+        if promised > self.remaining() {
+            return Err(DecodeError::Declared);
+        }
+        self.charge(count.saturating_mul(each))?;
+        self.promised = promised;
+        Ok(())
+    }
+
+    fn deeper<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<T, DecodeError> {
+        self.depth_left = self.depth_left.checked_sub(1).ok_or(DecodeError::Depth)?;
+        let value = read(self)?;
+        self.depth_left += 1;
+        Ok(value)
+    }
+
+    fn elements(&mut self, count: usize) -> Result<Vec<Term>, DecodeError> {
+        self.promise(count, 1, size_of::<Term>())?;
+        let mut elements = Vec::with_capacity(count);
+        self.deeper(|decoder| {
+            for _ in 0..count {
+                decoder.promised -= 1;
+                elements.push(decoder.term()?);
+            }
+            Ok(elements)
+        })
+    }
+
+    fn list(&mut self) -> Result<Term, DecodeError> {
+        let count = self.length()?;
+        let elements = self.elements(count)?;
+        if self.peek() == Some(tags::NIL) {
+            self.position += 1;
+            return Ok(Term::List(elements));
+        }
+        // OTP writes a proper list in one piece, so a tail that is itself a list is not joined to it
+        // but refused: joining would let a hostile peer have the same elements moved again and again.
+        match self.deeper(Self::term)? {
+            Term::List(_) | Term::ImproperList(_) => Err(DecodeError::Value("the tail of a list")),
+            tail if elements.is_empty() => Ok(tail),
+            tail => {
+                self.charge(size_of::<ImproperList>())?;
+                Ok(Term::ImproperList(Box::new(ImproperList {
+                    elements,
+                    tail,
+                })))
+            }
+        }
+    }
+
+    fn string(&mut self) -> Result<Term, DecodeError> {
+        let length = usize::from(self.u16()?);
+        self.charge(length.saturating_mul(size_of::<Term>()))?;
+        let bytes = self.take(length)?;
+        Ok(Term::List(
+            bytes
+                .iter()
+                .map(|&byte| Term::Int(i64::from(byte)))
+                .collect(),
+        ))
+    }
+
+    fn map(&mut self) -> Result<Term, DecodeError> {
+        let count = self.length()?;
+        self.promise(count, 2, size_of::<(Term, Term)>())?;
+        let mut pairs = Vec::with_capacity(count);
+        self.deeper(|decoder| {
+            for _ in 0..count {
+                decoder.promised -= 1;
+                let key = decoder.term()?;
+                decoder.promised -= 1;
+                pairs.push((key, decoder.term()?));
+            }
+            Ok(Term::Map(Map(pairs)))
+        })
+    }
+
+    fn atom_of(&mut self, tag: u8) -> Result<Atom, DecodeError> {
+        let (length, utf8) = match tag {
+            tags::ATOM_CACHE_REF => {
+                let index = self.u8()?;
+                let atom = self.atoms.get(usize::from(index));
+                return atom.cloned().ok_or(DecodeError::AtomCache(index));
+            }
+            tags::SMALL_ATOM_UTF8 => (usize::from(self.u8()?), true),
+            tags::ATOM_UTF8 => (usize::from(self.u16()?), true),
+            tags::SMALL_ATOM => (usize::from(self.u8()?), false),
+            tags::ATOM => (usize::from(self.u16()?), false),
+            tag => return Err(DecodeError::Tag(tag)),
+        };
+        let bytes = self.take(length)?;
+        let atom = if utf8 {
+            let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Atom)?;
+            Atom::try_from(text).map_err(|_| DecodeError::Atom)?
+        } else if length <= atom::MAX_CHARS {
+            Atom::from_latin1(bytes)
+        } else {
+            return Err(DecodeError::Atom);
+        };
+        self.charge(length)?;
+        Ok(atom)
+    }
+
+    fn creation(&mut self, old: bool) -> Result<u32, DecodeError> {
+        if old {
+            // The two bits that a creation had before OTP 23.
+            Ok(u32::from(self.u8()? & 3))
+        } else {
+            self.u32()
+        }
+    }
+
+    fn pid_of(&mut self, tag: u8) -> Result<Pid, DecodeError> {
+        if tag != tags::NEW_PID && tag != tags::PID {
+            return Err(DecodeError::Tag(tag));
+        }
+        let node = self.atom()?;
+        let (id, serial) = (self.u32()?, self.u32()?);
+        let creation = self.creation(tag == tags::PID)?;
+        self.charge(size_of::<Pid>())?;
+        Ok(Pid {
+            node,
+            id,
+            serial,
+            creation,
+        })
+    }
+
+    fn port(&mut self, tag: u8) -> Result<Term, DecodeError> {
+        let node = self.atom()?;
+        let id = match tag {
+            tags::V4_PORT => u64::from_be_bytes(self.array()?),
+            _ => u64::from(self.u32()?),
+        };
+        let creation = self.creation(tag == tags::PORT)?;
+        self.charge(size_of::<Port>())?;
+        Ok(Term::Port(Box::new(Port { node, id, creation })))
+    }
+
+    fn reference(&mut self, tag: u8) -> Result<Term, DecodeError> {
+        let words = match tag {
+            tags::REFERENCE => 1,
+            _ => usize::from(self.u16()?),
+        };
+        if !(1..=5).contains(&words) {
+            return Err(DecodeError::Value("a reference"));
+        }
+        let node = self.atom()?;
+        let mut id = Vec::with_capacity(words);
+        let creation = if tag == tags::REFERENCE {
+            id.push(self.u32()?);
+            self.creation(true)?
+        } else {
+            let creation = self.creation(tag == tags::NEW_REFERENCE)?;
+            for _ in 0..words {
+                id.push(self.u32()?);
+            }
+            creation
+        };
+        self.charge(size_of::<Reference>() + words * 4)?;
+        Ok(Term::Reference(Box::new(Reference { node, creation, id })))
+    }
+
+    fn bit_string(&mut self) -> Result<Term, DecodeError> {
+        let length = self.length()?;
+        let last_bits = self.u8()?;
+        let bytes = self.bytes(length)?;
+        match (bytes.last(), last_bits) {
+            (None, 0) => Ok(Term::Binary(bytes)),
+            (Some(_), 8) => Ok(Term::Binary(bytes)),
+            (Some(last), 1..=7) => {
+                self.charge(size_of::<BitString>())?;
+                let unused = 0xff_u8 >> last_bits;
+                let bytes = if last & unused == 0 {
+                    bytes
+                } else {
+                    // Equal bits must be equal bytes.
+                    self.charge(length)?;
+                    let mut cleared = bytes.to_vec();
+                    if let Some(last) = cleared.last_mut() {
+                        *last &= !unused;
+                    }
+                    cleared.into()
+                };
+                Ok(Term::BitString(Box::new(BitString { bytes, last_bits })))
+            }
+            _ => Err(DecodeError::Value("a bit string")),
+        }
+    }
+
+    fn big(&mut self, length: usize) -> Result<Term, DecodeError> {
+        let sign = match self.u8()? {
+            0 => Sign::Plus,
+            1 => Sign::Minus,
+            _ => return Err(DecodeError::Value("an integer")),
+        };
+        let digits = self.take(length)?;
+        // An i64 has at most 8 digits; most big integers on the wire are of that kind.
+        if let Ok(int) = small_big(sign, digits) {
+            return Ok(Term::Int(int));
+        }
+        let int = BigInt::from_bytes_le(sign, digits);
+        self.charge(length.saturating_mul(2) + size_of::<BigInt>())?;
+        Ok(Term::integer(int))
+    }
+
+    fn old_float(&mut self) -> Result<Term, DecodeError> {
+        let text: [u8; 31] = self.array()?;
+        let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
+        let text = std::str::from_utf8(text).map_err(|_| DecodeError::Value("a float"))?;
+        let float = text.trim().parse();
+        finite(float.map_err(|_| DecodeError::Value("a float"))?)
+    }
+
+    fn export(&mut self) -> Result<Term, DecodeError> {
+        let (module, function) = (self.atom()?, self.atom()?);
+        let tag = self.u8()?;
+        if tag != tags::SMALL_INTEGER {
+            return Err(DecodeError::Tag(tag));
+        }
+        let arity = self.u8()?;
+        self.charge(size_of::<Export>())?;
+        Ok(Term::Export(Box::new(Export {
+            module,
+            function,
+            arity,
+        })))
+    }
+
+    fn fun(&mut self) -> Result<Term, DecodeError> {
+        let start = self.position;
+        let size = self.length()?;
+        let arity = self.u8()?;
+        let uniq = self.array()?;
+        let index = self.u32()?;
+        let free = self.length()?;
+        let module = self.atom()?;
+        let (old_index, old_uniq) = (self.small_int()?, self.small_int()?);
+        let pid = self.pid()?;
+        let free = self.elements(free)?;
+        if self.position - start != size {
+            return Err(DecodeError::Value("the size of a fun"));
+        }
+        self.charge(size_of::<Fun>())?;
+        Ok(Term::Fun(Box::new(Fun {
+            arity,
+            uniq,
+            index,
+            module,
+            old_index,
+            old_uniq,
+            pid,
+            free,
+        })))
+    }
+
+    fn small_int(&mut self) -> Result<i64, DecodeError> {
+        let int = self.term()?.as_int();
+        int.ok_or(DecodeError::Value("a field of a fun"))
+    }
+
+    /// Replaces the rest of the input by what it inflates to, within what may be spent.
+    fn inflate(&mut self) -> Result<(), DecodeError> {
+        let size = self.length()?;
+        self.charge(size)?;
+        let mut inflated = Vec::new();
+        let mut inflater = flate2::bufread::ZlibDecoder::new(&self.input[self.position..]);
+        // Grows with what is really there, not by what was declared.
+        let limit = u64::try_from(size).map_err(|_| DecodeError::Memory)?;
+        inflater
+            .by_ref()
+            .take(limit + 1)
+            .read_to_end(&mut inflated)
+            .map_err(|_| DecodeError::Compressed)?;
+        if inflated.len() != size {
+            return Err(DecodeError::Compressed);
+        }
+        let used = usize::try_from(inflater.total_in()).map_err(|_| DecodeError::Compressed)?;
+        self.position += used;
+        self.finish()?;
+        self.input = inflated.into();
+        self.position = 0;
+        Ok(())
+    }
+}
+
+fn finite(float: f64) -> Result<Term, DecodeError> {
+    if float.is_finite() {
+        Ok(Term::Float(float))
+    } else {
+        Err(DecodeError::Value("a float"))
+    }
+}
+
+fn small_big(sign: Sign, digits: &[u8]) -> Result<i64, ()> {
+    let mut bytes = [0; 8];
+    bytes
+        .get_mut(..digits.len())
+        .ok_or(())?
+        .copy_from_slice(digits);
+    let magnitude = i128::from(u64::from_le_bytes(bytes));
+    let int = if sign == Sign::Minus {
+        -magnitude
+    } else {
+        magnitude
+    };
+    i64::try_from(int).map_err(|_| ())
+}

@@ -1,0 +1,16 @@
+//! The external term format: terms, and the codec between them and bytes. Pure.
+//!
+//! The format is OTP's: <https://www.erlang.org/doc/apps/erts/erl_ext_dist.html>.
+
+mod atom;
+mod decode;
+mod encode;
+mod tags;
+mod term;
+
+pub use atom::{Atom, AtomTooLong};
+pub use decode::{DecodeError, Decoder, Limits, decode, decode_with};
+pub use encode::{
+    AtomSink, EncodeError, InPlace, encode, encode_into, put_atom, put_int, put_pid, put_reference,
+};
+pub use term::{BitString, Export, Fun, ImproperList, Map, Pid, Port, Reference, Term};
