@@ -4,6 +4,8 @@
 //! state machine that opens no socket, reads no clock and spawns nothing; it goes by a [`Policy`].
 
 mod accept;
+#[cfg(feature = "discovery")]
+pub mod driver;
 mod engine;
 mod io;
 mod policy;

@@ -1,0 +1,171 @@
+//! A provider as a driver runs it: made, watched over, and made again when it breaks.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use crate::cluster::ProviderId;
+use crate::discovery::{External, Observation, Observed, Provider, Signal, SignalSender, feed};
+
+/// The wait before a provider that broke is made again, and the longest such wait.
+const RESTART_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// A provider that ran this long before it broke is made again as soon as at first.
+const STABLE: Duration = Duration::from_secs(60);
+
+type Make = Arc<dyn Fn() -> Result<Box<dyn Provider>, String> + Send + Sync>;
+
+/// One of a cluster's providers, as yet only described.
+#[derive(Clone)]
+pub struct Source {
+    name: String,
+    kind: &'static str,
+    make: Make,
+}
+
+impl Source {
+    /// A source of this kind, the word after `via`, which is also its name until [`Source::named`].
+    ///
+    /// `make` makes the provider, and again one after it broke. Its error is shown as the provider's,
+    /// and it is called again later.
+    #[must_use]
+    pub fn new(
+        kind: &'static str,
+        make: impl Fn() -> Result<Box<dyn Provider>, String> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name: kind.to_owned(),
+            kind,
+            make: Arc::new(make),
+        }
+    }
+
+    /// A source whose provider runs elsewhere and speaks through `Handle::observe` under this name.
+    #[must_use]
+    pub fn external(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            kind: External.kind(),
+            make: Arc::new(|| Ok(Box::new(External))),
+        }
+    }
+
+    /// Gives it another name, which events and the status show.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The word after `via`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// Whether its provider runs elsewhere.
+    #[must_use]
+    pub fn is_external(&self) -> bool {
+        self.kind == External.kind()
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What `make` holds can be a secret.
+        f.debug_struct("Source")
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Ends a task with the one that waits for it.
+struct Bound<T>(JoinHandle<T>);
+
+impl<T> Drop for Bound<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Runs a source until it is told to stop. A provider that panics, ends by itself or cannot be made is
+/// made again, after a wait that grows; in the meantime what it said stands. Each time counts in
+/// `restarts`.
+pub(super) async fn supervise(
+    source: Source,
+    id: ProviderId,
+    observations: mpsc::Sender<Observed>,
+    signals: Arc<SignalSender>,
+    restarts: Arc<AtomicU32>,
+) {
+    let (shortest, longest) = RESTART_BACKOFF;
+    let mut backoff = shortest;
+    loop {
+        let started = Instant::now();
+        let make = Arc::clone(&source.make);
+        let its_feed = feed(id, observations.clone(), &signals);
+        // A task of its own, so that a panic ends there.
+        let mut running = Bound(tokio::spawn(async move {
+            make()?.run(its_feed).await;
+            Ok::<(), String>(())
+        }));
+        let ended = (&mut running.0).await;
+        let mut feed = feed(id, observations.clone(), &signals);
+        if told_to_stop(&mut feed).await {
+            return;
+        }
+        if started.elapsed() >= STABLE {
+            backoff = shortest;
+        }
+        let cause = match ended {
+            Ok(Ok(())) => "it ended by itself, which is a mistake in the provider".to_owned(),
+            Ok(Err(error)) => error,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => format!("it crashed, which is a mistake in it: {}", words(&*panic)),
+                // The runtime is going down.
+                Err(_) => return,
+            },
+        };
+        feed.tell(Observation::Failed(format!(
+            "{}: {cause}; started again in {backoff:?}",
+            source.name
+        )))
+        .await;
+        tokio::select! {
+            () = sleep(backoff) => {}
+            // A refresh is a wish to try now.
+            signal = feed.signal() => if signal == Signal::Stop { return },
+        }
+        restarts.fetch_add(1, Ordering::Relaxed);
+        backoff = (backoff * 2).min(longest);
+    }
+}
+
+async fn told_to_stop(feed: &mut crate::discovery::Feed) -> bool {
+    tokio::select! {
+        biased;
+        signal = feed.signal() => signal == Signal::Stop,
+        () = std::future::ready(()) => false,
+    }
+}
+
+/// What a panic said.
+fn words(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("it does not say why")
+}
