@@ -5,11 +5,17 @@ pub mod cluster;
 pub mod config;
 #[cfg(feature = "discovery")]
 pub mod discovery;
+#[cfg(feature = "dist")]
+pub mod dist;
 pub mod epmd;
 #[cfg(feature = "etf")]
 pub mod etf;
 pub mod name;
+#[cfg(feature = "node")]
+pub mod node;
 pub mod secret;
 
 pub use name::{InvalidName, NodeName};
+#[cfg(feature = "node")]
+pub use node::Node;
 pub use secret::Secret;

@@ -1,0 +1,108 @@
+//! Connecting to a node, from its name to the end of the handshake.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::error::ConnectError;
+use super::handshake::{self, Identity, Peer};
+use super::locate::locate;
+use crate::epmd::DEFAULT_PORT;
+use crate::name::NodeName;
+
+/// How a node is connected to.
+#[derive(Debug, Clone)]
+pub struct DialOptions {
+    /// The port on which EPMD listens on every host: usually [`crate::epmd::port_from_env`].
+    pub epmd_port: u16,
+    /// The peer's port, if EPMD is not to be asked.
+    pub port: Option<u16>,
+    /// How long it may take from the name to the end of the handshake. OTP's `net_setuptime`.
+    pub setup_time: Duration,
+}
+
+impl Default for DialOptions {
+    fn default() -> Self {
+        Self {
+            epmd_port: DEFAULT_PORT,
+            port: None,
+            setup_time: super::DEFAULT_SETUP_TIME,
+        }
+    }
+}
+
+/// Connects to `peer` and does the handshake.
+///
+/// # Errors
+/// See [`ConnectError`].
+pub async fn dial(
+    own: &Identity,
+    peer: &NodeName,
+    options: &DialOptions,
+) -> Result<(TcpStream, Peer), ConnectError> {
+    if own.name == *peer {
+        return Err(ConnectError::OwnName { peer: peer.clone() });
+    }
+    if own.name.is_long() != peer.is_long() {
+        return Err(ConnectError::NameKind {
+            own: own.name.clone(),
+            peer: peer.clone(),
+        });
+    }
+    let step = Mutex::new("its host was resolved and EPMD asked for its port");
+    let now_at = |next| *step.lock().unwrap_or_else(PoisonError::into_inner) = next;
+    let whole = async {
+        // Each part is bounded by the whole, which says better what was waited for.
+        let forever = options.setup_time * 2;
+        let located = locate(peer, options.epmd_port, options.port, forever).await?;
+        now_at("a TCP connection was opened to its distribution port");
+        let stream = open(peer, &located.addresses).await?;
+        now_at("the handshake was under way");
+        handshake::connect(stream, own, peer).await
+    };
+    match timeout(options.setup_time, whole).await {
+        Ok(done) => done,
+        Err(_) => Err(ConnectError::Timeout {
+            peer: peer.clone(),
+            step: step.into_inner().unwrap_or_else(PoisonError::into_inner),
+            after: options.setup_time,
+        }),
+    }
+}
+
+/// Opens a TCP connection to the first of the addresses that takes one.
+async fn open(peer: &NodeName, addresses: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
+    let mut failure = None;
+    for &addr in addresses {
+        match TcpStream::connect(addr).await {
+            Ok(stream) => {
+                // Messages are small, and someone waits for each. It is no reason to fail.
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            // The first address is the likeliest, and so is its failure.
+            Err(error) => failure = failure.or(Some(cannot_open(peer, addr, &error))),
+        }
+    }
+    Err(failure.unwrap_or_else(|| ConnectError::UnknownHost {
+        peer: peer.clone(),
+        detail: "it has none".into(),
+    }))
+}
+
+fn cannot_open(peer: &NodeName, addr: SocketAddr, error: &io::Error) -> ConnectError {
+    let peer = peer.clone();
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        ConnectError::Refused { peer, addr }
+    } else {
+        ConnectError::Unreachable {
+            peer,
+            addr,
+            detail: error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Why a connection to a node was not made.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::epmd::EpmdError;
+use crate::name::NodeName;
+
+/// Why a connection to a node was not made: the cause, and in its text the remedy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// One of the two has a long name (`-name`), the other a short one (`-sname`).
+    #[error(
+        "{own} and {peer} cannot connect: one has a long name (-name), the other a short one (-sname); \
+         give all nodes of a cluster names of one kind"
+    )]
+    NameKind {
+        /// The node that connects.
+        own: NodeName,
+        /// The node that is connected to.
+        peer: NodeName,
+    },
+    /// The host part of the name did not resolve to an address.
+    #[error(
+        "the host of {peer} does not resolve to an address ({detail}); name a host that DNS or /etc/hosts \
+         knows, or an address"
+    )]
+    UnknownHost {
+        /// The node that was to be connected to.
+        peer: NodeName,
+        /// What the resolver said.
+        detail: String,
+    },
+    /// The EPMD of the peer's host could not be asked.
+    #[error("cannot learn where {peer} listens: {error}")]
+    Epmd {
+        /// The node that was to be connected to.
+        peer: NodeName,
+        /// Why not.
+        error: EpmdError,
+    },
+    /// EPMD runs there but does not know the node.
+    #[error(
+        "EPMD at {endpoint} does not know {peer}: the node is not running, or it has another name \
+         (`rendez names` shows those that EPMD knows)"
+    )]
+    NotRegistered {
+        /// The node that was to be connected to.
+        peer: NodeName,
+        /// Where EPMD was asked: `host:port`.
+        endpoint: String,
+    },
+    /// The node's port is registered, but nothing listens there.
+    #[error(
+        "{addr}, where EPMD says that {peer} listens, refuses connections: the node just ended, or a \
+         firewall rejects its distribution port (inet_dist_listen_min and _max fix it)"
+    )]
+    Refused {
+        /// The node that was to be connected to.
+        peer: NodeName,
+        /// Where it was tried.
+        addr: SocketAddr,
+    },
+    /// No way leads to the host.
+    #[error("{addr} of {peer} cannot be reached ({detail}); look at the network between the hosts")]
+    Unreachable {
+        /// The node that was to be connected to.
+        peer: NodeName,
+        /// Where it was tried.
+        addr: SocketAddr,
+        /// What the operating system said.
+        detail: String,
+    },
+    /// It took too long.
+    #[error(
+        "{peer} did not answer within {after:?} while {step}; look at the network and at firewalls between \
+         the hosts, or whether the node hangs"
+    )]
+    Timeout {
+        /// The node that was to be connected to.
+        peer: NodeName,
+        /// What was waited for.
+        step: &'static str,
+        /// How long.
+        after: Duration,
+    },
+    /// The two nodes have different cookies.
+    #[error(
+        "the cookie given here is not the cookie of {peer}; compare erlang:get_cookie() there with the one \
+         given here (a release keeps it in releases/COOKIE or RELEASE_COOKIE, else it is in ~/.erlang.cookie \
+         of the node's user)"
+    )]
+    Cookie {
+        /// The node that was to be connected to.
+        peer: NodeName,
+    },
+    /// The peer does not let this node in.
+    #[error("{peer} does not allow {own} to connect; see net_kernel:allow/1 there")]
+    NotAllowed {
+        /// The node that connects.
+        own: NodeName,
+        /// The node that was to be connected to.
+        peer: NodeName,
+    },
+    /// The peer is connecting to us at this moment, and its attempt goes first.
+    #[error("{peer} is connecting to {own} itself at this moment; its attempt goes first")]
+    Simultaneous {
+        /// The node that connects.
+        own: NodeName,
+        /// The node that was to be connected to.
+        peer: NodeName,
+    },
+    /// The peer is older than OTP 23.
+    #[error("{peer} speaks a distribution protocol older than version 6; it needs OTP 23 or newer")]
+    TooOld {
+        /// The node that was to be connected to.
+        peer: NodeName,
+    },
+    /// The peer expects TLS.
+    #[error(
+        "{peer} speaks TLS on its distribution port (-proto_dist inet_tls), which is not supported yet"
+    )]
+    Tls {
+        /// The node that was to be connected to.
+        peer: NodeName,
+    },
+    /// Another node than the expected one answered.
+    #[error(
+        "at the address of {peer} the node {found} answered; its host has another name than the one given, \
+         or an EPMD registration is stale"
+    )]
+    OtherNode {
+        /// The node that was to be connected to.
+        peer: NodeName,
+        /// The name that the node gave.
+        found: String,
+    },
+    /// The node's own name was to be connected to.
+    #[error("{peer} is this node's own name")]
+    OwnName {
+        /// The name.
+        peer: NodeName,
+    },
+    /// The cookie has characters that the handshake cannot carry.
+    #[error(
+        "the cookie has characters other than ASCII, which is not supported; give the nodes an ASCII cookie"
+    )]
+    CookieNotAscii,
+    /// The peer broke off or said something that the protocol does not have.
+    #[error("the handshake with {peer} failed: {detail}; the log of that node may say more")]
+    Handshake {
+        /// The node that was to be connected to.
+        peer: NodeName,
+        /// What happened.
+        detail: String,
+    },
+    /// This node has been stopped.
+    #[error("this node is stopped")]
+    Stopped,
+}
+
+impl ConnectError {
+    /// One word for programs and metrics, of those that [`crate::cluster::ConnectError::reason`] lists.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NameKind { .. } => "name_kind",
+            Self::UnknownHost { .. } => "name_resolution",
+            Self::Epmd { error, .. } => match error {
+                EpmdError::Resolve { .. } => "name_resolution",
+                EpmdError::Unreachable { .. } => "unreachable",
+                EpmdError::Timeout { .. } => "timeout",
+                _ => "no_epmd",
+            },
+            Self::NotRegistered { .. } => "not_registered",
+            Self::Refused { .. } => "refused",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Timeout { .. } => "timeout",
+            Self::Cookie { .. } => "cookie",
+            Self::NotAllowed { .. }
+            | Self::Simultaneous { .. }
+            | Self::TooOld { .. }
+            | Self::Tls { .. }
+            | Self::OtherNode { .. }
+            | Self::OwnName { .. }
+            | Self::CookieNotAscii
+            | Self::Handshake { .. }
+            | Self::Stopped => "failed",
+        }
+    }
+}
+
+impl From<ConnectError> for crate::cluster::ConnectError {
+    fn from(error: ConnectError) -> Self {
+        Self {
+            reason: error.reason().to_owned(),
+            message: error.to_string(),
+        }
+    }
+}

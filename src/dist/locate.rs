@@ -1,0 +1,82 @@
+//! Where a node listens: its host's address, and the port that EPMD knows.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::lookup_host;
+
+use super::error::ConnectError;
+use crate::epmd::codec::Name;
+use crate::epmd::{Client, EpmdError};
+use crate::name::NodeName;
+
+/// Version 6 of the distribution protocol, which came with OTP 23.
+const VERSION: u16 = 6;
+
+/// Where a node listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// The addresses of its host with its port, in the order in which they are to be tried.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// Finds where `peer` listens. With a `port`, EPMD is not asked; else the EPMD on `epmd_port` of the peer's
+/// host is.
+///
+/// # Errors
+/// [`ConnectError::UnknownHost`], [`ConnectError::Epmd`], [`ConnectError::NotRegistered`],
+/// [`ConnectError::TooOld`].
+pub async fn locate(
+    peer: &NodeName,
+    epmd_port: u16,
+    port: Option<u16>,
+    within: Duration,
+) -> Result<Located, ConnectError> {
+    let port = match port {
+        Some(port) => port,
+        None => registered_port(peer, epmd_port, within).await?,
+    };
+    let unknown = |detail: String| ConnectError::UnknownHost {
+        peer: peer.clone(),
+        detail,
+    };
+    let found = lookup_host((peer.host(), port)).await;
+    let found = found.map_err(|error| unknown(error.to_string()))?;
+    let mut addresses: Vec<_> = found.collect();
+    if addresses.is_empty() {
+        return Err(unknown("it has none".into()));
+    }
+    // OTP's distribution is IPv4 unless it was started with `-proto_dist inet6_tcp`.
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    addresses.dedup();
+    Ok(Located { addresses })
+}
+
+async fn registered_port(
+    peer: &NodeName,
+    epmd_port: u16,
+    within: Duration,
+) -> Result<u16, ConnectError> {
+    let client = Client::new(peer.host(), epmd_port).with_timeout(within);
+    let name = Name::new(peer.name()).map_err(EpmdError::Request);
+    let answer = match name {
+        Ok(name) => client.port_please(&name).await,
+        Err(error) => Err(error),
+    };
+    let peer = peer.clone();
+    match answer {
+        Ok(Some(registration)) if registration.highest_version < VERSION => {
+            Err(ConnectError::TooOld { peer })
+        }
+        Ok(Some(registration)) => Ok(registration.port),
+        Ok(None) => Err(ConnectError::NotRegistered {
+            peer,
+            endpoint: client.endpoint(),
+        }),
+        Err(EpmdError::Resolve { reason, .. }) => Err(ConnectError::UnknownHost {
+            peer,
+            detail: reason,
+        }),
+        Err(error) => Err(ConnectError::Epmd { peer, error }),
+    }
+}

@@ -1,0 +1,36 @@
+//! The Erlang distribution protocol: how one node talks to another.
+//!
+//! Connecting goes through four steps, each with errors of its own in [`ConnectError`]: the host is
+//! resolved and EPMD asked for the node's port ([`locate`]), TCP connects, the handshake proves on
+//! both sides that the cookie is known ([`handshake`]), and from then on frames carry ticks and
+//! control messages ([`Connection`]).
+//!
+//! The handshake and the control messages are `erl_dist`'s, the terms `eetf`'s. Three things stand
+//! in front of them, because bytes from outside reach them: frames are bounded before anything is
+//! kept of them ([`frame`]), terms are checked before they are decoded ([`etf`]), and what the
+//! handshake reads is watched so that a peer that hangs up can be told apart by what it had said.
+//!
+//! Sources: [distribution protocol](https://www.erlang.org/doc/apps/erts/erl_dist_protocol.html),
+//! [external term format](https://www.erlang.org/doc/apps/erts/erl_ext_dist.html).
+
+mod connection;
+mod diagnose;
+mod dial;
+mod error;
+pub mod etf;
+pub mod frame;
+pub mod handshake;
+mod locate;
+mod tap;
+
+pub use connection::{CloseReason, Connection, LinkOptions};
+pub use diagnose::diagnose;
+pub use dial::{DialOptions, dial};
+pub use error::ConnectError;
+pub use handshake::{Identity, Peer};
+pub use locate::{Located, locate};
+
+/// How long OTP lets a connection be set up: `net_setuptime`, 7 s.
+pub const DEFAULT_SETUP_TIME: std::time::Duration = std::time::Duration::from_secs(7);
+/// How long OTP lets a connected peer be silent: `net_ticktime`, 60 s.
+pub const DEFAULT_TICK_TIME: std::time::Duration = std::time::Duration::from_secs(60);

@@ -1,0 +1,122 @@
+//! What a node is made of.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use crate::dist::{DialOptions, LinkOptions};
+use crate::epmd::EpmdError;
+use crate::name::NodeName;
+use crate::secret::Secret;
+
+use super::Node;
+
+/// Whether a node can do without EPMD.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// The node does not start when EPMD cannot register it; later it registers again whenever EPMD was away.
+    Required,
+    /// The node starts without, and registers as soon as it can. Until then it can connect, but not be
+    /// connected to.
+    WhenPossible,
+    /// The node is not registered, and does not listen.
+    None,
+}
+
+/// Makes a [`Node`]: see [`Node::builder`].
+#[derive(Debug, Clone)]
+pub struct Builder {
+    pub(super) name: NodeName,
+    pub(super) cookie: Secret,
+    pub(super) registration: Registration,
+    pub(super) listen: SocketAddr,
+    pub(super) dial: DialOptions,
+    pub(super) link: LinkOptions,
+}
+
+impl Builder {
+    pub(super) fn new(name: NodeName, cookie: Secret) -> Self {
+        Self {
+            name,
+            cookie,
+            registration: Registration::Required,
+            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            dial: DialOptions::default(),
+            link: LinkOptions::default(),
+        }
+    }
+
+    /// Whether the node can do without EPMD. Default: [`Registration::Required`].
+    #[must_use]
+    pub fn registration(mut self, registration: Registration) -> Self {
+        self.registration = registration;
+        self
+    }
+
+    /// The port of EPMD on every host, the own one among them. Default: 4369; see
+    /// [`crate::epmd::port_from_env`].
+    #[must_use]
+    pub fn epmd_port(mut self, port: u16) -> Self {
+        self.dial.epmd_port = port;
+        self
+    }
+
+    /// Where the node takes connections. Default: any port on all IPv4 addresses, as OTP does.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// How long setting up a connection may take, OTP's `net_setuptime`. Default: 7 s.
+    #[must_use]
+    pub fn setup_time(mut self, setup_time: Duration) -> Self {
+        self.dial.setup_time = setup_time;
+        self
+    }
+
+    /// After how much silence a peer counts as dead, OTP's `net_ticktime`, which has to be the same on all
+    /// nodes. Default: 60 s.
+    #[must_use]
+    pub fn tick_time(mut self, tick_time: Duration) -> Self {
+        self.link.tick_time = tick_time;
+        self
+    }
+
+    /// The longest message that is taken, in bytes. Default: 64 MiB.
+    #[must_use]
+    pub fn max_message(mut self, bytes: u32) -> Self {
+        self.link.max_message = bytes;
+        self
+    }
+
+    /// Starts the node: it listens and registers. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(self) -> Result<Node, StartError> {
+        Node::start(self).await
+    }
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// It cannot listen.
+    #[error("cannot listen on {address}: {error}; choose another address or port")]
+    Listen {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// What the operating system said.
+        error: io::Error,
+    },
+    /// EPMD did not register it.
+    #[error("{name} cannot be registered: {error}")]
+    Epmd {
+        /// The node.
+        name: NodeName,
+        /// Why.
+        error: EpmdError,
+    },
+}
