@@ -6,11 +6,13 @@
 # CARGO_TARGET_DIR         as cargo has it.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-crate="$here/../native/rendez_nif"
+# The repository has the cargo workspace above this folder, the package has it in native/.
+root="$here/.."
+[ -f "$here/native/Cargo.toml" ] && root="$here/native"
 [ "${RENDEZ_SKIP_NIF_BUILD:-}" = 1 ] && [ -f "$here/priv/rendez_nif.so" ] && exit 0
 
 # The oldest compiler that builds it, as Cargo.toml says.
-needs=$(sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' "$here/../Cargo.toml" | head -n 1)
+needs=$(sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' "$root/Cargo.toml" | head -n 1)
 if ! command -v cargo >/dev/null 2>&1; then
     echo "rendez: cargo is not in PATH. The NIF is written in Rust; install Rust ${needs:-(stable)} or newer, for example with rustup." >&2
     exit 1
@@ -24,8 +26,8 @@ fi
 
 profile=${RENDEZ_CARGO_PROFILE:-release}
 # Quiet when nothing changed, so that a compile without news prints none.
-cargo build --quiet --manifest-path "$crate/Cargo.toml" --profile "$profile"
-target=${CARGO_TARGET_DIR:-"$here/../target"}
+cargo build --quiet --locked --manifest-path "$root/Cargo.toml" --package rendez_nif --profile "$profile"
+target=${CARGO_TARGET_DIR:-"$root/target"}
 folder=$profile
 [ "$profile" = dev ] && folder=debug
 for name in librendez_nif.so librendez_nif.dylib; do

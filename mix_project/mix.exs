@@ -15,6 +15,7 @@ defmodule Rendez.MixProject do
       app: :rendez,
       version: @version,
       elixir: "~> 1.14",
+      elixirc_paths: if(Mix.env() == :test, do: ["lib", "test/support"], else: ["lib"]),
       compilers: [:rendez_nif | Mix.compilers()],
       erlc_paths: [Path.join(@erlang, "src")],
       erlc_include_path: Path.join(@erlang, "include"),
@@ -32,7 +33,8 @@ defmodule Rendez.MixProject do
     [
       mod: {Rendez.Application, []},
       registered: [:rendez_sup],
-      extra_applications: [:logger]
+      # Used when it is there; then it has to be started before us.
+      extra_applications: [:logger, telemetry: :optional]
     ]
   end
 

@@ -129,13 +129,20 @@ defmodule StagePackage do
   end
 
   # Features that the NIF does not ask for would name modules that are not there; their dependencies go with them.
+  # The `cfg`s of the modules that stay at home are still in the sources, and no mistake.
   defp trim(sections, wanted) do
     {_, features} = List.keyfind!(sections, "[features]", 0)
     features = for text <- features, [_, name] <- [Regex.run(~r/^(\S+) = \[/, text)], do: {name, feature_list(text)}
     kept = closure(wanted, Map.new(features))
     taken = for {name, list} <- features, name in kept, "dep:" <> dependency <- list, do: dependency
 
+    dropped = for {name, _} <- features, name not in kept, name != "default", do: inspect(name)
+    known = ~s|unexpected_cfgs = { level = "warn", check-cfg = ['cfg(feature, values(#{Enum.join(dropped, ", ")}))'] }|
+
     Enum.map(sections, fn
+      {"[workspace.lints.rust]" = header, lines} ->
+        {header, [known | lines]}
+
       {"[features]" = header, _} ->
         {header, ["default = []"] ++ for({name, list} <- features, name in kept, do: "#{name} = #{inspect(list)}") ++ [""]}
 

@@ -11,7 +11,7 @@
 -module(rendez).
 
 -export([start_link/1, start_cluster/1, stop_cluster/1, child_spec/1]).
--export([status/1, peers/1, subscribe/1, unsubscribe/1, refresh/1, resolve/1]).
+-export([status/1, peers/1, subscribe/1, unsubscribe/1, refresh/1, resolve/1, providers/0]).
 
 -export_type([name/0, cluster/0, options/0, event/0, status/0]).
 
@@ -113,3 +113,8 @@ refresh(Cluster) ->
 -spec resolve(options()) -> {ok, [binary()]} | {error, Message :: binary()}.
 resolve(Options) ->
     rendez_cluster:resolve(Options).
+
+%% @doc The built-in providers: the words that `via' takes beside modules.
+-spec providers() -> [atom()].
+providers() ->
+    rendez_nif:providers().

@@ -97,10 +97,13 @@ defmodule Rendez do
   """
   @spec child_spec(options()) :: Supervisor.child_spec()
   def child_spec(options) do
-    options |> :rendez.child_spec() |> Map.update!(:id, &put_elem(&1, 0, __MODULE__)) |> Map.put(:start, start(options))
+    # The Erlang application's specification with its start function replaced by ours, for readable errors. Its arguments
+    # stay: secrets are sealed in them, since supervisors write them into reports.
+    spec = :rendez.child_spec(options)
+    {:rendez, name} = spec.id
+    {:rendez, :start_link, arguments} = spec.start
+    %{spec | id: {__MODULE__, name}, start: {__MODULE__, :start_link, arguments}}
   end
-
-  defp start(options), do: {__MODULE__, :start_link, [options]}
 
   @doc """
   Starts a cluster linked to the caller.
@@ -167,5 +170,5 @@ defmodule Rendez do
       true
   """
   @spec providers() :: [atom()]
-  def providers, do: :rendez_nif.providers()
+  def providers, do: :rendez.providers()
 end
