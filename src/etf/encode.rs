@@ -1,25 +1,34 @@
 //! Terms to bytes, as OTP writes them.
 
-use bytes::BufMut;
+use bytes::Bytes;
 use num_bigint::Sign;
 
 use super::atom::Atom;
 use super::tags;
 use super::term::{Fun, Pid, Port, Reference, Term};
 
-/// Where an encoder puts atoms: in place, or in the table of a distribution header.
-pub trait AtomSink {
+/// What an encoder need not write in place: atoms can go to the table of a distribution header, and
+/// large binaries to the socket straight from where they are.
+pub trait Aside {
     /// The message's index of the atom, or `None` when it is to be written in place.
-    fn index(&mut self, atom: &Atom) -> Option<u8>;
+    fn atom(&mut self, atom: &Atom) -> Option<u8>;
+
+    /// Takes the bytes of a binary, which belong after what is in `out`, or says `false` when they are
+    /// to be written in place.
+    fn binary(&mut self, out: &[u8], bytes: &Bytes) -> bool;
 }
 
-/// Every atom is written in place.
+/// Everything is written in place.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct InPlace;
 
-impl AtomSink for InPlace {
-    fn index(&mut self, _: &Atom) -> Option<u8> {
+impl Aside for InPlace {
+    fn atom(&mut self, _: &Atom) -> Option<u8> {
         None
+    }
+
+    fn binary(&mut self, _: &[u8], _: &Bytes) -> bool {
+        false
     }
 }
 
@@ -40,7 +49,9 @@ pub enum EncodeError {
 /// # Errors
 /// See [`EncodeError`].
 pub fn encode(term: &Term) -> Result<Vec<u8>, EncodeError> {
-    let mut out = vec![tags::VERSION];
+    // Most terms are small: one reservation instead of four.
+    let mut out = Vec::with_capacity(64);
+    out.push(tags::VERSION);
     encode_into(term, &mut out, &mut InPlace)?;
     Ok(out)
 }
@@ -51,152 +62,156 @@ pub fn encode(term: &Term) -> Result<Vec<u8>, EncodeError> {
 /// See [`EncodeError`].
 pub fn encode_into(
     term: &Term,
-    out: &mut impl BufMut,
-    atoms: &mut impl AtomSink,
+    out: &mut Vec<u8>,
+    aside: &mut impl Aside,
 ) -> Result<(), EncodeError> {
     match term {
-        Term::Atom(atom) => put_atom(atom, out, atoms),
+        Term::Atom(atom) => put_atom(atom, out, aside),
         Term::Int(int) => put_int(*int, out),
         Term::BigInt(int) => {
             let (sign, digits) = int.to_bytes_le();
             if let Ok(length) = u8::try_from(digits.len()) {
-                out.put_u8(tags::SMALL_BIG);
-                out.put_u8(length);
+                out.push(tags::SMALL_BIG);
+                out.push(length);
             } else {
-                out.put_u8(tags::LARGE_BIG);
+                out.push(tags::LARGE_BIG);
                 put_length(digits.len(), "an integer", out)?;
             }
-            out.put_u8(u8::from(sign == Sign::Minus));
-            out.put_slice(&digits);
+            out.push(u8::from(sign == Sign::Minus));
+            out.extend_from_slice(&digits);
         }
         Term::Float(float) => {
             if !float.is_finite() {
                 return Err(EncodeError::Float);
             }
-            out.put_u8(tags::NEW_FLOAT);
-            out.put_f64(*float);
+            out.push(tags::NEW_FLOAT);
+            out.extend_from_slice(&float.to_be_bytes());
         }
         Term::Binary(bytes) => {
-            out.put_u8(tags::BINARY);
+            out.push(tags::BINARY);
             put_length(bytes.len(), "a binary", out)?;
-            out.put_slice(bytes);
+            if !aside.binary(out, bytes) {
+                out.extend_from_slice(bytes);
+            }
         }
         Term::BitString(bits) => {
-            out.put_u8(tags::BIT_BINARY);
+            out.push(tags::BIT_BINARY);
             put_length(bits.bytes.len(), "a bit string", out)?;
-            out.put_u8(bits.last_bits);
-            out.put_slice(&bits.bytes);
+            out.push(bits.last_bits);
+            out.extend_from_slice(&bits.bytes);
         }
-        Term::List(elements) if elements.is_empty() => out.put_u8(tags::NIL),
+        Term::List(elements) if elements.is_empty() => out.push(tags::NIL),
         Term::List(elements) => {
             if !put_string(elements, out) {
-                out.put_u8(tags::LIST);
+                out.push(tags::LIST);
                 put_length(elements.len(), "a list", out)?;
                 for element in elements {
-                    encode_into(element, out, atoms)?;
+                    encode_into(element, out, aside)?;
                 }
-                out.put_u8(tags::NIL);
+                out.push(tags::NIL);
             }
         }
         Term::ImproperList(list) => {
-            out.put_u8(tags::LIST);
+            out.push(tags::LIST);
             put_length(list.elements.len(), "a list", out)?;
             for element in &list.elements {
-                encode_into(element, out, atoms)?;
+                encode_into(element, out, aside)?;
             }
-            encode_into(&list.tail, out, atoms)?;
+            encode_into(&list.tail, out, aside)?;
         }
         Term::Tuple(elements) => {
             if let Ok(arity) = u8::try_from(elements.len()) {
-                out.put_u8(tags::SMALL_TUPLE);
-                out.put_u8(arity);
+                out.push(tags::SMALL_TUPLE);
+                out.push(arity);
             } else {
-                out.put_u8(tags::LARGE_TUPLE);
+                out.push(tags::LARGE_TUPLE);
                 put_length(elements.len(), "a tuple", out)?;
             }
             for element in elements {
-                encode_into(element, out, atoms)?;
+                encode_into(element, out, aside)?;
             }
         }
         Term::Map(map) => {
-            out.put_u8(tags::MAP);
+            out.push(tags::MAP);
             put_length(map.0.len(), "a map", out)?;
             for (key, value) in &map.0 {
-                encode_into(key, out, atoms)?;
-                encode_into(value, out, atoms)?;
+                encode_into(key, out, aside)?;
+                encode_into(value, out, aside)?;
             }
         }
-        Term::Pid(pid) => put_pid(pid, out, atoms),
-        Term::Port(port) => put_port(port, out, atoms),
-        Term::Reference(reference) => put_reference(reference, out, atoms)?,
+        Term::Pid(pid) => put_pid(pid, out, aside),
+        Term::Port(port) => put_port(port, out, aside),
+        Term::Reference(reference) => put_reference(reference, out, aside)?,
         Term::Export(export) => {
-            out.put_u8(tags::EXPORT);
-            put_atom(&export.module, out, atoms);
-            put_atom(&export.function, out, atoms);
-            out.put_u8(tags::SMALL_INTEGER);
-            out.put_u8(export.arity);
+            out.push(tags::EXPORT);
+            put_atom(&export.module, out, aside);
+            put_atom(&export.function, out, aside);
+            out.push(tags::SMALL_INTEGER);
+            out.push(export.arity);
         }
-        Term::Fun(fun) => put_fun(fun, out, atoms)?,
+        Term::Fun(fun) => put_fun(fun, out, aside)?,
     }
     Ok(())
 }
 
 /// Writes an atom.
-pub fn put_atom(atom: &Atom, out: &mut impl BufMut, atoms: &mut impl AtomSink) {
-    if let Some(index) = atoms.index(atom) {
-        out.put_u8(tags::ATOM_CACHE_REF);
-        out.put_u8(index);
+pub fn put_atom(atom: &Atom, out: &mut Vec<u8>, aside: &mut impl Aside) {
+    if let Some(index) = aside.atom(atom) {
+        out.push(tags::ATOM_CACHE_REF);
+        out.push(index);
         return;
     }
     let text = atom.as_str().as_bytes();
     if let Ok(length) = u8::try_from(text.len()) {
-        out.put_u8(tags::SMALL_ATOM_UTF8);
-        out.put_u8(length);
+        out.push(tags::SMALL_ATOM_UTF8);
+        out.push(length);
     } else {
-        out.put_u8(tags::ATOM_UTF8);
+        out.push(tags::ATOM_UTF8);
         // At most 255 characters of at most 4 bytes.
-        out.put_u16(u16::try_from(text.len()).unwrap_or(u16::MAX));
+        out.extend_from_slice(&(u16::try_from(text.len()).unwrap_or(u16::MAX)).to_be_bytes());
     }
-    out.put_slice(text);
+    out.extend_from_slice(text);
 }
 
 /// Writes a pid.
-pub fn put_pid(pid: &Pid, out: &mut impl BufMut, atoms: &mut impl AtomSink) {
-    out.put_u8(tags::NEW_PID);
-    put_atom(&pid.node, out, atoms);
-    out.put_u32(pid.id);
-    out.put_u32(pid.serial);
-    out.put_u32(pid.creation);
+pub fn put_pid(pid: &Pid, out: &mut Vec<u8>, aside: &mut impl Aside) {
+    out.push(tags::NEW_PID);
+    put_atom(&pid.node, out, aside);
+    out.extend_from_slice(&pid.id.to_be_bytes());
+    out.extend_from_slice(&pid.serial.to_be_bytes());
+    out.extend_from_slice(&pid.creation.to_be_bytes());
 }
 
 /// Writes an integer in its shortest form.
-pub fn put_int(int: i64, out: &mut impl BufMut) {
+pub fn put_int(int: i64, out: &mut Vec<u8>) {
     if let Ok(byte) = u8::try_from(int) {
-        out.put_u8(tags::SMALL_INTEGER);
-        out.put_u8(byte);
+        out.push(tags::SMALL_INTEGER);
+        out.push(byte);
     } else if let Ok(word) = i32::try_from(int) {
-        out.put_u8(tags::INTEGER);
-        out.put_i32(word);
+        out.push(tags::INTEGER);
+        out.extend_from_slice(&word.to_be_bytes());
     } else {
         let digits = int.unsigned_abs().to_le_bytes();
         let length = digits
             .iter()
             .rposition(|&digit| digit != 0)
             .map_or(1, |last| last + 1);
-        out.put_u8(tags::SMALL_BIG);
-        out.put_u8(u8::try_from(length).unwrap_or(8));
-        out.put_u8(u8::from(int < 0));
-        out.put_slice(&digits[..length]);
+        out.push(tags::SMALL_BIG);
+        out.push(u8::try_from(length).unwrap_or(8));
+        out.push(u8::from(int < 0));
+        out.extend_from_slice(&digits[..length]);
     }
 }
 
-fn put_length(length: usize, what: &'static str, out: &mut impl BufMut) -> Result<(), EncodeError> {
-    out.put_u32(u32::try_from(length).map_err(|_| EncodeError::TooLarge(what))?);
+fn put_length(length: usize, what: &'static str, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    out.extend_from_slice(
+        &(u32::try_from(length).map_err(|_| EncodeError::TooLarge(what))?).to_be_bytes(),
+    );
     Ok(())
 }
 
 /// Writes a list of at most 65,535 bytes as a string, as OTP does; says whether it was one.
-fn put_string(elements: &[Term], out: &mut impl BufMut) -> bool {
+fn put_string(elements: &[Term], out: &mut Vec<u8>) -> bool {
     let Ok(length) = u16::try_from(elements.len()) else {
         return false;
     };
@@ -204,20 +219,20 @@ fn put_string(elements: &[Term], out: &mut impl BufMut) -> bool {
     if !elements.iter().all(|element| byte(element).is_some()) {
         return false;
     }
-    out.put_u8(tags::STRING);
-    out.put_u16(length);
+    out.push(tags::STRING);
+    out.extend_from_slice(&length.to_be_bytes());
     for byte in elements.iter().filter_map(byte) {
-        out.put_u8(byte);
+        out.push(byte);
     }
     true
 }
 
-fn put_port(port: &Port, out: &mut impl BufMut, atoms: &mut impl AtomSink) {
+fn put_port(port: &Port, out: &mut Vec<u8>, aside: &mut impl Aside) {
     // The wide form, as OTP 26 and later write it whatever the number; OTP 24 and later read it.
-    out.put_u8(tags::V4_PORT);
-    put_atom(&port.node, out, atoms);
-    out.put_u64(port.id);
-    out.put_u32(port.creation);
+    out.push(tags::V4_PORT);
+    put_atom(&port.node, out, aside);
+    out.extend_from_slice(&port.id.to_be_bytes());
+    out.extend_from_slice(&port.creation.to_be_bytes());
 }
 
 /// Writes a reference.
@@ -226,37 +241,50 @@ fn put_port(port: &Port, out: &mut impl BufMut, atoms: &mut impl AtomSink) {
 /// [`EncodeError::TooLarge`] for one of more words than the format can count.
 pub fn put_reference(
     reference: &Reference,
-    out: &mut impl BufMut,
-    atoms: &mut impl AtomSink,
+    out: &mut Vec<u8>,
+    aside: &mut impl Aside,
 ) -> Result<(), EncodeError> {
     let words =
         u16::try_from(reference.id.len()).map_err(|_| EncodeError::TooLarge("a reference"))?;
-    out.put_u8(tags::NEWER_REFERENCE);
-    out.put_u16(words);
-    put_atom(&reference.node, out, atoms);
-    out.put_u32(reference.creation);
+    out.push(tags::NEWER_REFERENCE);
+    out.extend_from_slice(&words.to_be_bytes());
+    put_atom(&reference.node, out, aside);
+    out.extend_from_slice(&reference.creation.to_be_bytes());
     for word in &reference.id {
-        out.put_u32(*word);
+        out.extend_from_slice(&word.to_be_bytes());
     }
     Ok(())
 }
 
-fn put_fun(fun: &Fun, out: &mut impl BufMut, atoms: &mut impl AtomSink) -> Result<(), EncodeError> {
-    // The size comes first and counts itself, so the rest is written aside. Funs are rare.
-    let mut rest = Vec::new();
-    rest.put_u8(fun.arity);
-    rest.put_slice(&fun.uniq);
-    rest.put_u32(fun.index);
+/// Leaves binaries where they are: their place would be one in another buffer.
+struct AtomsOnly<'a>(&'a mut dyn Aside);
+
+impl Aside for AtomsOnly<'_> {
+    fn atom(&mut self, atom: &Atom) -> Option<u8> {
+        self.0.atom(atom)
+    }
+
+    fn binary(&mut self, _: &[u8], _: &Bytes) -> bool {
+        false
+    }
+}
+
+fn put_fun(fun: &Fun, out: &mut Vec<u8>, aside: &mut impl Aside) -> Result<(), EncodeError> {
+    // The size comes first and counts itself, so the rest is written apart. Funs are rare.
+    let aside = &mut AtomsOnly(aside);
+    let mut rest = vec![fun.arity];
+    rest.extend_from_slice(&fun.uniq);
+    rest.extend_from_slice(&fun.index.to_be_bytes());
     put_length(fun.free.len(), "a fun", &mut rest)?;
-    put_atom(&fun.module, &mut rest, atoms);
+    put_atom(&fun.module, &mut rest, aside);
     put_int(fun.old_index, &mut rest);
     put_int(fun.old_uniq, &mut rest);
-    put_pid(&fun.pid, &mut rest, atoms);
+    put_pid(&fun.pid, &mut rest, aside);
     for term in &fun.free {
-        encode_into(term, &mut rest, atoms)?;
+        encode_into(term, &mut rest, aside)?;
     }
-    out.put_u8(tags::NEW_FUN);
+    out.push(tags::NEW_FUN);
     put_length(rest.len() + 4, "a fun", out)?;
-    out.put_slice(&rest);
+    out.extend_from_slice(&rest);
     Ok(())
 }

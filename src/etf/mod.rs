@@ -11,6 +11,6 @@ mod term;
 pub use atom::{Atom, AtomTooLong};
 pub use decode::{DecodeError, Decoder, Limits, decode, decode_with};
 pub use encode::{
-    AtomSink, EncodeError, InPlace, encode, encode_into, put_atom, put_int, put_pid, put_reference,
+    Aside, EncodeError, InPlace, encode, encode_into, put_atom, put_int, put_pid, put_reference,
 };
 pub use term::{BitString, Export, Fun, ImproperList, Map, Pid, Port, Reference, Term};
