@@ -107,9 +107,9 @@ unsubscribe(Cluster) ->
 refresh(Cluster) ->
     gen_server:call(Cluster, refresh).
 
-%% @doc Looks once with a native provider, connects to nothing, and needs no running cluster.
+%% @doc Looks once, connects to nothing, and needs no running cluster.
 %%
-%% Waits up to `timeout' (a span of time, 30 seconds unless given). No atom is made of an answer.
+%% Takes up to `timeout' (a span of time, 5 seconds unless given), and with `multicast' all of it. No atom is made of an answer.
 -spec resolve(options()) -> {ok, [binary()]} | {error, Message :: binary()}.
 resolve(Options) ->
     rendez_cluster:resolve(Options).

@@ -20,7 +20,7 @@ start(_Type, _Arguments) ->
                 ignore -> {error, ignore}
             end;
         {error, Message} ->
-            ?LOG_ERROR("rendez does not start: ~ts", [Message], #{domain => [rendez]}),
+            ?LOG_ERROR("rendez does not start: ~ts", [Message], #{application => rendez}),
             {error, {invalid_options, Message}}
     end.
 

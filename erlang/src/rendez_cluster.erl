@@ -20,7 +20,9 @@
 -define(CONNECT_MS, 150_000).
 %% How long the goodbyes may take.
 -define(GOODBYE_MS, 1000).
--define(RESOLVE_MS, 30_000).
+-define(RESOLVE_MS, 5000).
+%% The first and the longest wait before another try to begin.
+-define(BEGIN_MS, {1000, 60_000}).
 %% How long a poller that should not have died stays dead.
 -define(POLLER_MS, 1000).
 
@@ -28,6 +30,7 @@
 
 -record(state, {config :: rendez_config:cluster(),
                 events :: rendez_events:state(),
+                begin_wait = element(1, ?BEGIN_MS) :: pos_integer(),
                 native :: #native{} | undefined,
                 dist :: term(),
                 workers = #{} :: #{reference() => {connect | disconnect, node(), binary(), pid()}},
@@ -90,14 +93,8 @@ to_pair(Entry) when is_tuple(Entry) -> Entry;
 to_pair(Entry) -> {Entry, []}.
 
 look_native(Native, Timeout) ->
-    case rendez_nif:resolve(self(), identity(rendez_secret:open(Native))) of
-        {ok, Tag} ->
-            receive
-                {rendez, Tag, {resolved, Answer}} -> Answer
-            after Timeout ->
-                {error, unicode:characters_to_binary(
-                            io_lib:format("no answer within ~b ms; give it longer with `timeout`", [Timeout]))}
-            end;
+    case rendez_nif:resolve(self(), identity(rendez_secret:open(Native)), Timeout) of
+        {ok, Tag} -> receive {rendez, Tag, {resolved, Answer}} -> Answer end;
         {error, Message} ->
             {error, Message}
     end.
@@ -179,7 +176,10 @@ handle_info(look_alive, State) ->
 handle_info(members, State) ->
     {noreply, compare(watch(State))};
 handle_info(begin_again, State) ->
-    begin_again(State);
+    case is_alive() of
+        true -> begin_again(State);
+        false -> {noreply, State}
+    end;
 handle_info({poller, Provider}, #state{native = #native{}} = State) ->
     {noreply, start_poller(Provider, State)};
 handle_info({'EXIT', Pid, Reason}, #state{pollers = Pollers} = State) ->
@@ -223,10 +223,16 @@ start(#state{config = #{native := Options, dist := {Module, DistOptions}, provid
             {error, Message}
     end.
 
-begin_again(State) ->
-    case start(stop(State)) of
-        {ok, Started} -> {noreply, Started};
-        {error, Message} -> {stop, {start_failed, Message}, State}
+%% What cannot begin now may later; a supervisor that gives up over it would take the application along.
+begin_again(State0) ->
+    #state{begin_wait = Wait} = State = stop(State0),
+    case start(State) of
+        {ok, Started} ->
+            {noreply, Started#state{begin_wait = element(1, ?BEGIN_MS)}};
+        {error, Message} ->
+            _ = erlang:send_after(Wait, self(), begin_again),
+            {noreply, log(error, "cannot begin, the next try comes in ~b s: ~ts", [Wait div 1000, Message],
+                          State#state{begin_wait = min(2 * Wait, element(2, ?BEGIN_MS))})}
     end.
 
 stop(#state{native = undefined} = State) ->

@@ -234,7 +234,7 @@ split(Entry, Count, {Providers, Flat}) ->
     end.
 
 kind(Kind) when is_atom(Kind) ->
-    case lists:member(Kind, rendez_nif:providers()) of
+    case rendez_nif:is_provider(Kind) of
         true -> native;
         false ->
             case exports(Kind, [{poll, 0}]) orelse exports(Kind, [{init, 1}, {peers, 1}]) of

@@ -5,8 +5,9 @@
 %% measurement `count' (1), and `after_ms', `attempts' and `retry_in_ms' where the event has them; the
 %% metadata has `cluster', `node' or `provider', and the rest of the event.
 %%
-%% The log has the domain `[rendez]'. No more than 50 lines come in 10 seconds from one cluster; how
-%% many were left out is said in a line of its own.
+%% Log lines have the metadata `application' (`rendez') and `cluster'. They have no domain: OTP's default
+%% handler drops every domain but its own, so that nobody would see them. No more than 50 lines come in
+%% 10 seconds from one cluster; how many were left out is said in a line of its own.
 -module(rendez_events).
 
 -export([new/1, from_native/2, publish/3, log/4]).
@@ -140,5 +141,5 @@ log(Level, Format, Arguments, #events{window = Window, lines = Lines} = State) -
 
 write(Level, Format, Arguments, #events{cluster = Cluster} = State) ->
     ?LOG(Level, "rendez ~ts: " ++ Format, [Cluster | Arguments],
-         #{domain => [rendez], rendez_cluster => Cluster}),
+         #{application => rendez, cluster => Cluster}),
     State.

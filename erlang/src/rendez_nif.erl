@@ -9,7 +9,7 @@
 -module(rendez_nif).
 
 -export([start/2, stop/1, observe/3, report/2, status/2, refresh/1]).
--export([check/1, resolve/2, providers/0, cluster_options/0, version/0]).
+-export([check/1, resolve/3, providers/0, is_provider/1, cluster_options/0, version/0]).
 
 -export_type([handle/0, tag/0, options/0, observation/0, report/0]).
 
@@ -52,7 +52,7 @@ path() ->
 %%
 %% `{rendez, Tag, {connect, Name}}', `{rendez, Tag, {disconnect, Name}}',
 %% `{rendez, Tag, {event, Kind :: atom(), map()}}', `{rendez, Tag, {status, StatusTag, map()}}' and,
-%% at its end, `{rendez, Tag, stopped}'.
+%% at its end, `{rendez, Tag, stopped}', or `{rendez, Tag, {stopped, Message}}' if it crashed.
 -spec start(Owner :: pid(), options()) -> {ok, handle(), tag()} | {error, Message :: binary()}.
 start(_Owner, _Options) -> not_loaded().
 
@@ -81,12 +81,18 @@ refresh(_Handle) -> not_loaded().
 check(_Options) -> not_loaded().
 
 %% @doc Looks once. `Owner' gets `{rendez, Tag, {resolved, {ok, [Name]} | {error, Message}}}'.
--spec resolve(Owner :: pid(), options()) -> {ok, tag()} | {error, Message :: binary()}.
-resolve(_Owner, _Options) -> not_loaded().
+-spec resolve(Owner :: pid(), options(), WithinMs :: pos_integer()) ->
+    {ok, tag()} | {error, Message :: binary()}.
+resolve(_Owner, _Options, _WithinMs) -> not_loaded().
 
 %% @doc The words that `via' takes.
 -spec providers() -> [atom()].
 providers() -> not_loaded().
+
+%% @doc Whether `via' takes the word for a native provider: one of {@link providers/0} or another name for
+%% one.
+-spec is_provider(atom() | binary()) -> boolean().
+is_provider(_Word) -> not_loaded().
 
 %% @doc The options of a cluster that belong to no provider.
 -spec cluster_options() -> [atom()].

@@ -43,12 +43,21 @@ impl Via {
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
+            Self::External(module) => module,
+            known => known.kind(),
+        }
+    }
+
+    /// The word after `via`; `external` for a module.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
             Self::SelfOnly => "self",
             Self::List(_) => "list",
             Self::Dns(_) => "dns",
             Self::Multicast(_) => "multicast",
             Self::Epmd(_) => "epmd",
-            Self::External(module) => module,
+            Self::External(_) => "external",
         }
     }
 }

@@ -12,7 +12,7 @@ mod source;
 mod status;
 
 pub use look::{Found, look};
-pub use source::Source;
+pub use source::{Source, sources};
 pub use status::{NodeStatus, ProviderStatus, Status};
 
 use std::fmt;

@@ -10,7 +10,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::cluster::ProviderId;
-use crate::discovery::{External, Observation, Observed, Provider, Signal, SignalSender, feed};
+use crate::config::{ClusterConfig, ConfigError, Via};
+use crate::discovery::{
+    Context, External, Observation, Observed, Provider, Signal, SignalSender, build, feed,
+};
 
 /// The wait before a provider that broke is made again, and the longest such wait.
 const RESTART_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -89,6 +92,36 @@ impl fmt::Debug for Source {
             .field("kind", &self.kind)
             .finish_non_exhaustive()
     }
+}
+
+/// The sources that a configuration names, in its order. Of two of one kind the second is called `dns#2`.
+///
+/// # Errors
+/// What [`build`] says: each provider is made once and dropped, so that what is missing shows now and not
+/// as a failure that comes again and again.
+pub fn sources(config: &ClusterConfig, context: &Context) -> Result<Vec<Source>, ConfigError> {
+    let mut sources: Vec<Source> = Vec::with_capacity(config.via.len());
+    for via in &config.via {
+        let source = if let Via::External(module) = via {
+            Source::external(module)
+        } else {
+            drop(build(via, context)?);
+            let before = sources.iter().filter(|s| s.kind() == via.kind()).count();
+            let (via, context) = (via.clone(), context.clone());
+            let source = Source::new(via.kind(), move || {
+                build(&via, &context).map_err(|error| error.to_string())
+            });
+            match before {
+                0 => source,
+                _ => {
+                    let name = format!("{}#{}", source.kind(), before + 1);
+                    source.named(name)
+                }
+            }
+        };
+        sources.push(source);
+    }
+    Ok(sources)
 }
 
 /// Ends a task with the one that waits for it.
