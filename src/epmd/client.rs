@@ -11,12 +11,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::codec::{
-    AliveResponse, CodecError, MAX_ALIVE_RESPONSE, MAX_PORT_RESPONSE, Name, Names, NamesDecoder,
-    PortResponse, Registration, Request,
+    AliveResponse, CodecError, DEFAULT_PORT, MAX_ALIVE_RESPONSE, MAX_PORT_RESPONSE, Name, Names,
+    NamesDecoder, PortResponse, Registration, Request,
 };
-
-/// The port of EPMD where nothing else is said.
-pub const DEFAULT_PORT: u16 = 4369;
 
 /// How long a question to EPMD may take, connecting included, where nothing else is said.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -490,7 +487,13 @@ async fn keep(
                     first.get_or_insert(creation);
                     news
                 });
-                state.send_replace(RegistrationState::Registered { creation });
+                let registered = RegistrationState::Registered { creation };
+                // The guard may begin with this state; that is no change then.
+                state.send_if_modified(|state| {
+                    let news = *state != registered;
+                    *state = registered;
+                    news
+                });
                 backoff = REGISTER_BACKOFF.0;
                 until_closed(&mut stream).await;
                 EpmdError::Closed {

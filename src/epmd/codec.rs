@@ -11,6 +11,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+/// The port of EPMD where nothing else is said.
+pub const DEFAULT_PORT: u16 = 4369;
+
 /// The longest request without its two length bytes. OTP's `epmd` closes the connection at more.
 pub const MAX_REQUEST: usize = 1021;
 

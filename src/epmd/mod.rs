@@ -8,8 +8,15 @@
 #[cfg(any(feature = "discovery", feature = "dist"))]
 mod client;
 pub mod codec;
+#[cfg(feature = "epmd-server")]
+mod registry;
+#[cfg(feature = "epmd-server")]
+mod server;
 
 #[cfg(any(feature = "discovery", feature = "dist"))]
 pub use client::{
-    Client, DEFAULT_PORT, DEFAULT_TIMEOUT, EpmdError, Registered, RegistrationState, port_from_env,
+    Client, DEFAULT_TIMEOUT, EpmdError, Registered, RegistrationState, port_from_env,
 };
+pub use codec::DEFAULT_PORT;
+#[cfg(feature = "epmd-server")]
+pub use server::{BindError, Ended, Server, ServerConfig};
