@@ -8,7 +8,9 @@
 //! `-` before the `@`; printable characters without a further `@` after it. See
 //! <https://www.erlang.org/doc/system/distributed.html#nodes>.
 
+use std::borrow::Borrow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -25,7 +27,7 @@ pub const MAX_CHARS: usize = 255;
 /// assert_eq!((node.name(), node.host()), ("shop", "10.0.0.7"));
 /// assert!("no host".parse::<NodeName>().is_err());
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeName {
     full: Arc<str>,
     /// Where the `@` is, in bytes.
@@ -109,6 +111,19 @@ impl FromStr for NodeName {
     }
 }
 
+impl Hash for NodeName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // As `str` does, so that a map of names can be asked with the text of a datagram.
+        self.full.hash(state);
+    }
+}
+
+impl Borrow<str> for NodeName {
+    fn borrow(&self) -> &str {
+        &self.full
+    }
+}
+
 impl fmt::Display for NodeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.full)
@@ -167,6 +182,13 @@ mod tests {
             );
             assert_eq!(node.to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_map_of_names_is_asked_with_text() {
+        let names: std::collections::HashSet<NodeName> = ["a@b".parse().unwrap()].into();
+        assert!(names.contains("a@b"));
+        assert!(!names.contains("a@c"));
     }
 
     #[test]

@@ -240,13 +240,15 @@ pub fn decode<'a>(key: &Key, datagram: &'a [u8]) -> Result<Announcement<'a>, Dec
     parse(body).ok_or(DecodeError::Malformed)
 }
 
-/// The boot id of what looks like an announcement, unverified: enough to pass over one's own.
+/// The boot id and the name in what looks like an announcement, unverified: enough to pass over one's own.
 #[must_use]
-pub fn peek_boot(datagram: &[u8]) -> Option<u64> {
+pub fn peek_sender(datagram: &[u8]) -> Option<(u64, &[u8])> {
     if !datagram.starts_with(&MAGIC) || datagram.len() < MIN_DATAGRAM {
         return None;
     }
-    take(&mut datagram.get(16..)?).map(u64::from_be_bytes)
+    let boot = take(&mut datagram.get(16..)?).map(u64::from_be_bytes)?;
+    let length = usize::from(u16::from_be_bytes(take(&mut datagram.get(48..)?)?));
+    Some((boot, datagram.get(HEADER..)?.get(..length)?))
 }
 
 /// Reads the part whose MAC was right.
@@ -446,7 +448,10 @@ mod tests {
                 name: "a@b",
             }]
         );
-        assert_eq!(peek_boot(&datagram), Some(header().boot));
+        assert_eq!(
+            peek_sender(&datagram),
+            Some((header().boot, header().name.as_bytes()))
+        );
     }
 
     #[test]
