@@ -14,6 +14,8 @@ pub mod name;
 #[cfg(feature = "node")]
 pub mod node;
 pub mod secret;
+#[cfg(feature = "dist")]
+pub mod term;
 
 pub use name::{InvalidName, NodeName};
 #[cfg(feature = "node")]
