@@ -150,10 +150,12 @@ impl Engine {
         while let Some(action) = self.outbox.pop_front() {
             if let Action::Disconnect(name) = &action {
                 // It may have been named again, or gone, since this was decided.
-                let node = self.index.get(name).map(|&id| &self.nodes[id]);
-                if !node.is_some_and(|node| node.connected.is_some() && !node.wanted()) {
+                let node = self.index.get(name).map(|&id| &mut self.nodes[id]);
+                let Some(node) = node.filter(|node| node.cutting) else {
                     continue;
-                }
+                };
+                node.cutting = false;
+                node.claimed = false;
                 self.counters.disconnects += 1;
             }
             return Some(action);
@@ -262,7 +264,7 @@ impl Engine {
         let named = known.is_some_and(|id| !self.nodes[id].named_by.is_empty());
         let mut refusal = None;
         if !named {
-            refusal = self.judge(&name, known.is_some());
+            refusal = self.judge(&name, known);
             if refusal.is_some() {
                 self.counters.refused += 1;
                 let remembered = self.nodes.len() - self.counted;
@@ -306,11 +308,17 @@ impl Engine {
         self.say(Event::Discovered { node, provider });
     }
 
-    /// Whether a node that is newly named is let in, one that is `known` already having its place.
-    fn judge(&self, name: &NodeName, known: bool) -> Option<Refusal> {
+    /// Why a node that is newly named is not let in.
+    fn judge(&self, name: &NodeName, known: Option<usize>) -> Option<Refusal> {
+        // One that is connected, or remembered for its failures, has a place of its own already; but others
+        // may have connected more nodes than there are places.
+        let taken = match known {
+            Some(id) if self.nodes[id].counted => self.counted - 1,
+            _ => self.counted,
+        };
         if !self.policy.accept.accepts(name) {
             Some(Refusal::NotAccepted)
-        } else if !known && self.is_full() {
+        } else if self.policy.max_nodes.is_some_and(|max| taken >= max) {
             Some(Refusal::ClusterFull)
         } else {
             None
@@ -343,7 +351,6 @@ impl Engine {
             node.first_named = None;
             node.missing = None;
             node.refused = None;
-            node.removed = !refused;
         }
         let name = node.name.clone();
         self.provider(provider).nodes -= 1;
@@ -393,10 +400,6 @@ impl Engine {
         }
         node.connected = Some(now);
         node.last_error = None;
-        if node.refused == Some(Refusal::ClusterFull) {
-            // It has its place now, whoever gave it.
-            node.refused = None;
-        }
         let after = node.missing.take().map(|since| now.saturating_sub(since));
         let name = node.name.clone();
         self.counters.joined += 1;
@@ -556,8 +559,7 @@ impl Engine {
         }
         let node = &mut self.nodes[id];
         if node.cut_at.is_some_and(|at| at <= now) {
-            node.cut_at = None;
-            node.removed = false;
+            node.cutting = true;
             let name = node.name.clone();
             self.outbox.push_back(Action::Disconnect(name));
         }
@@ -603,11 +605,19 @@ impl Engine {
             self.without_place.remove(&place);
         }
 
+        let named = !node.named_by.is_empty();
         if node.wanted() {
-            node.removed = false;
+            node.claimed = true;
+        } else if node.connected.is_none() && node.attempt.is_none() {
+            node.claimed = false;
+        }
+        if named || node.connected.is_none() {
+            node.cutting = false;
         }
         match self.policy.on_removed {
-            OnRemoved::Disconnect { grace } if node.removed && node.connected.is_some() => {
+            OnRemoved::Disconnect { grace }
+                if node.claimed && !node.cutting && !named && node.connected.is_some() =>
+            {
                 node.cut_at.get_or_insert(now.saturating_add(grace));
             }
             _ => node.cut_at = None,
@@ -704,6 +714,7 @@ impl Engine {
             node: &node.name,
             named_by: node.named_by,
             first_named: node.first_named,
+            refused: node.refused,
             state,
             failures: node.failures,
             last_error: node.last_error.as_deref(),

@@ -73,12 +73,22 @@ pub struct NodeView<'a> {
     pub named_by: ProviderSet,
     /// When it was first named since it was last named by nobody.
     pub first_named: Option<Duration>,
+    /// Why it is not wanted although it is named. Others may have connected it all the same.
+    pub refused: Option<Refusal>,
     /// How it stands.
     pub state: NodeState,
     /// Failures in a row: attempts, and connections that did not last.
     pub failures: u32,
     /// Why the last attempt failed; `None` once it is connected.
     pub last_error: Option<&'a ConnectError>,
+}
+
+impl NodeView<'_> {
+    /// Whether the engine is to be connected to it: it is named and not refused.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        !self.named_by.is_empty() && self.refused.is_none()
+    }
 }
 
 /// How a node stands.

@@ -99,10 +99,15 @@ impl Engine {
         ensure!(node.counted == node.counts(), "counted");
         let cut = matches!(self.policy.on_removed, OnRemoved::Disconnect { .. });
         ensure!(
-            node.cut_at.is_some() == (cut && node.removed && node.connected.is_some()),
+            node.cut_at.is_some()
+                == (cut && node.claimed && !node.cutting && !named && node.connected.is_some()),
             "cut"
         );
-        ensure!(!(node.removed && node.wanted()), "wanted and removed");
+        ensure!(node.claimed || !node.wanted(), "wanted and not claimed");
+        ensure!(
+            !node.cutting || (node.claimed && node.connected.is_some() && !named),
+            "about to be disconnected without need"
+        );
         ensure!(
             node.forget_at.is_some() == node.is_past(),
             "to be forgotten"

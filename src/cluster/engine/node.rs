@@ -37,8 +37,11 @@ pub(super) struct Node {
     pub(super) not_before: Duration,
     /// No sighting ends a backoff before this.
     pub(super) no_reset_before: Duration,
-    /// It was wanted before nobody named it, and has not been disconnected for that yet.
-    pub(super) removed: bool,
+    /// It was wanted at some time during its connection or the attempt at it, so that this is the engine's to
+    /// end.
+    pub(super) claimed: bool,
+    /// A disconnect was decided on and is not handed out yet.
+    pub(super) cutting: bool,
     /// The complete answer that named it last.
     pub(super) stamp: u32,
 
@@ -88,7 +91,8 @@ impl Node {
             last_error: None,
             not_before: Duration::ZERO,
             no_reset_before: Duration::ZERO,
-            removed: false,
+            claimed: false,
+            cutting: false,
             stamp: 0,
             turn: None,
             place: None,

@@ -1,0 +1,802 @@
+//! What the engine does in the cases that matter, one at a time.
+
+use std::time::Duration;
+
+use rendez::NodeName;
+use rendez::cluster::{
+    Accept, Action, Backoff, ConnectError, Engine, Event, Input, NodeState, OnRemoved, Policy,
+    ProviderId, Refusal,
+};
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+fn name(text: &str) -> NodeName {
+    format!("{text}@h").parse().unwrap()
+}
+
+fn provider(index: usize) -> ProviderId {
+    ProviderId::new(index).unwrap()
+}
+
+/// An engine of the node `own@h` with a clock, and short ways to tell it things.
+struct Desk {
+    engine: Engine,
+    now: Duration,
+    events: Vec<Event>,
+    disconnects: Vec<NodeName>,
+}
+
+impl Desk {
+    fn new(policy: Policy) -> Self {
+        Self {
+            engine: Engine::new(Some(name("own")), policy, 11),
+            now: Duration::ZERO,
+            events: Vec::new(),
+            disconnects: Vec::new(),
+        }
+    }
+
+    /// Tells the engine, and returns to whom it connects.
+    fn tell(&mut self, input: Input) -> Vec<String> {
+        self.engine.handle(self.now, input);
+        self.engine.check_consistency().unwrap();
+        let mut connects = Vec::new();
+        while let Some(action) = self.engine.poll_action() {
+            match action {
+                Action::Connect(node) => connects.push(node.name().to_owned()),
+                Action::Disconnect(node) => self.disconnects.push(node),
+                Action::Event(event) => self.events.push(event),
+            }
+        }
+        self.engine.check_consistency().unwrap();
+        connects
+    }
+
+    fn snapshot(&mut self, by: usize, nodes: &[&str]) -> Vec<String> {
+        self.tell(Input::Snapshot {
+            provider: provider(by),
+            nodes: nodes.iter().map(|node| name(node)).collect(),
+        })
+    }
+
+    fn failed_lookup(&mut self, by: usize, error: &str) -> Vec<String> {
+        self.tell(Input::Failed {
+            provider: provider(by),
+            error: error.into(),
+        })
+    }
+
+    fn seen(&mut self, by: usize, node: &str, ttl: Duration) -> Vec<String> {
+        self.tell(Input::Seen {
+            provider: provider(by),
+            node: name(node),
+            ttl,
+        })
+    }
+
+    fn started(&mut self, by: usize, node: &str, ttl: Duration) -> Vec<String> {
+        self.tell(Input::Started {
+            provider: provider(by),
+            node: name(node),
+            ttl,
+        })
+    }
+
+    fn gone(&mut self, by: usize, node: &str) -> Vec<String> {
+        self.tell(Input::Gone {
+            provider: provider(by),
+            node: name(node),
+        })
+    }
+
+    fn up(&mut self, node: &str) -> Vec<String> {
+        self.tell(Input::Up { node: name(node) })
+    }
+
+    fn down(&mut self, node: &str) -> Vec<String> {
+        self.tell(Input::Down { node: name(node) })
+    }
+
+    fn result(&mut self, node: &str, ok: bool) -> Vec<String> {
+        let error = || ConnectError {
+            reason: "refused".into(),
+            message: "nobody listens".into(),
+        };
+        self.tell(Input::ConnectResult {
+            node: name(node),
+            result: ok.then_some(()).ok_or_else(error),
+        })
+    }
+
+    /// Lets time pass, waking the engine when it wants to be; returns to whom it connects, and when.
+    fn pass(&mut self, time: Duration) -> Vec<(Duration, String)> {
+        let end = self.now + time;
+        let mut connects = Vec::new();
+        while let Some(wake) = self.engine.next_wake().filter(|&wake| wake <= end) {
+            assert!(wake > self.now, "wakes without end");
+            self.now = wake;
+            let now = self.tell(Input::Wake);
+            connects.extend(now.into_iter().map(|node| (wake, node)));
+        }
+        self.now = end;
+        connects
+    }
+
+    /// As [`Self::pass`], with every attempt failing at once; returns how many there were.
+    fn pass_in_vain(&mut self, time: Duration) -> usize {
+        let end = self.now + time;
+        let mut attempts = 0;
+        while let Some(wake) = self.engine.next_wake().filter(|&wake| wake <= end) {
+            self.now = wake;
+            let connects = self.tell(Input::Wake);
+            attempts += self.fail(connects);
+        }
+        self.now = end;
+        attempts
+    }
+
+    /// Fails these attempts and those that they make room for.
+    fn fail(&mut self, mut connects: Vec<String>) -> usize {
+        let mut attempts = 0;
+        while let Some(node) = connects.pop() {
+            attempts += 1;
+            connects.extend(self.result(&node, false));
+        }
+        attempts
+    }
+
+    fn state(&self, node: &str) -> Option<NodeState> {
+        self.engine.node(&name(node)).map(|view| view.state)
+    }
+
+    fn is_connected(&self, node: &str) -> bool {
+        matches!(self.state(node), Some(NodeState::Connected { .. }))
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+}
+
+fn no_jitter() -> Policy {
+    Policy {
+        reconnect_jitter: Duration::ZERO,
+        ..Policy::default()
+    }
+}
+
+#[test]
+fn connects_to_all_but_itself_and_says_how_long_it_took() {
+    let mut desk = Desk::new(Policy::default());
+    let mut connects = desk.snapshot(0, &["own", "a", "b"]);
+    connects.sort();
+    assert_eq!(connects, ["a", "b"]);
+    assert_eq!(desk.events().len(), 2);
+    desk.now = 30 * MS;
+    desk.result("a", true);
+    let after = Some(30 * MS);
+    let joined = |node| Event::Joined {
+        node: name(node),
+        after,
+    };
+    assert_eq!(desk.events(), [joined("a")]);
+    desk.up("a");
+    desk.up("b");
+    desk.result("b", true);
+    assert_eq!(desk.events(), [joined("b")]);
+    assert!(desk.is_connected("a") && desk.is_connected("b"));
+    desk.up("own");
+    assert_eq!(desk.engine.nodes().count(), 2);
+}
+
+#[test]
+fn a_node_is_wanted_while_any_provider_names_it() {
+    let mut desk = Desk::new(Policy::default());
+    desk.snapshot(0, &["a"]);
+    desk.seen(1, "a", SECOND);
+    desk.snapshot(0, &[]);
+    let view = desk.engine.node(&name("a")).unwrap();
+    assert_eq!(view.named_by.iter().collect::<Vec<_>>(), [provider(1)]);
+    desk.pass(2 * SECOND);
+    assert!(
+        desk.engine.node(&name("a")).is_some(),
+        "the attempt is under way"
+    );
+    desk.result("a", false);
+    assert!(desk.engine.node(&name("a")).is_none());
+    let withdrawn: Vec<_> = desk
+        .events()
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Withdrawn { provider, .. } => Some(provider.index()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(withdrawn, [0, 1]);
+}
+
+#[test]
+fn a_failed_lookup_removes_nothing_and_is_said_once() {
+    let mut desk = Desk::new(Policy::default());
+    desk.snapshot(0, &["a"]);
+    desk.result("a", true);
+    desk.events();
+    desk.now = SECOND;
+    for error in ["servfail", "servfail", "timeout"] {
+        assert!(desk.failed_lookup(0, error).is_empty());
+    }
+    let view = desk.engine.providers().next().unwrap();
+    assert_eq!(
+        (view.nodes, view.failures, view.error),
+        (1, 3, Some("timeout"))
+    );
+    assert_eq!(view.last_answer, Some(Duration::ZERO));
+    desk.snapshot(0, &["a"]);
+    let provider = provider(0);
+    let failed = |error: &str| Event::ProviderFailed {
+        provider,
+        error: error.into(),
+    };
+    assert_eq!(
+        desk.events(),
+        [
+            failed("servfail"),
+            failed("timeout"),
+            Event::ProviderRecovered { provider }
+        ]
+    );
+    assert!(desk.is_connected("a"));
+}
+
+#[test]
+fn announcements_hold_for_their_time_and_are_renewed() {
+    let mut desk = Desk::new(Policy::default());
+    desk.seen(0, "a", 10 * SECOND);
+    desk.pass(6 * SECOND);
+    desk.seen(0, "a", 10 * SECOND);
+    desk.pass(9 * SECOND);
+    assert_eq!(desk.engine.counters().expired, 0);
+    desk.pass(2 * SECOND);
+    assert_eq!(desk.engine.counters().expired, 1);
+}
+
+#[test]
+fn an_announcement_that_waited_in_a_queue_still_renews() {
+    let mut desk = Desk::new(Policy::default());
+    desk.seen(0, "a", SECOND);
+    desk.now = 60 * SECOND;
+    desk.seen(0, "a", SECOND);
+    assert_eq!(desk.engine.counters().withdrawn, 0);
+}
+
+#[test]
+fn failures_are_told_with_the_time_of_the_next_attempt() {
+    let mut desk = Desk::new(Policy::default());
+    desk.snapshot(0, &["a"]);
+    for attempts in 1..=12 {
+        desk.events();
+        let at = desk.now;
+        desk.result("a", false);
+        let [
+            Event::ConnectFailed {
+                attempts: said,
+                retry_in: Some(pause),
+                ..
+            },
+        ] = desk.events()[..]
+        else {
+            panic!("a failure, and nothing else, is told");
+        };
+        assert_eq!(said, attempts);
+        let backoff = Policy::default().backoff;
+        assert!((backoff.min()..=backoff.ceiling(attempts)).contains(&pause));
+        assert_eq!(
+            desk.state("a"),
+            Some(NodeState::Waiting {
+                retry_at: at + pause
+            })
+        );
+        assert_eq!(desk.pass(pause), [(at + pause, "a".to_owned())]);
+    }
+    let view = desk.engine.node(&name("a")).unwrap();
+    assert_eq!(view.last_error.unwrap().reason, "refused");
+    assert_eq!(view.failures, 12);
+}
+
+#[test]
+fn a_node_that_restarted_without_a_goodbye_is_joined_at_once() {
+    let mut desk = Desk::new(Policy::default());
+    desk.started(0, "a", 3_600 * SECOND);
+    desk.result("a", true);
+    desk.pass(60 * SECOND);
+    desk.down("a");
+    desk.pass_in_vain(60 * SECOND);
+    assert!(matches!(desk.state("a"), Some(NodeState::Waiting { .. })));
+    assert!(desk.seen(0, "a", 3_600 * SECOND).is_empty());
+    assert_eq!(desk.started(0, "a", 3_600 * SECOND), ["a"]);
+}
+
+/// A minute of announcements, five a second, of a node that cannot be reached.
+fn attempts_in_a_minute(mut announce: impl FnMut(&mut Desk, usize) -> Vec<String>) -> usize {
+    let mut desk = Desk::new(Policy::default());
+    let mut attempts = 0;
+    for i in 0..300 {
+        let connects = announce(&mut desk, i);
+        attempts += desk.fail(connects);
+        attempts += desk.pass_in_vain(200 * MS);
+    }
+    attempts
+}
+
+#[test]
+fn no_announcement_defeats_the_backoff() {
+    let ttl = 10 * SECOND;
+    let seen = attempts_in_a_minute(|desk, _| desk.seen(0, "a", ttl));
+    // From 100 ms doubling to 30 s takes nine failures or so.
+    assert!(
+        (6..20).contains(&seen),
+        "{seen} attempts for plain announcements"
+    );
+    let restarts = attempts_in_a_minute(|desk, _| desk.started(0, "a", ttl));
+    assert!(
+        (6..45).contains(&restarts),
+        "{restarts} for a node that restarts all the time"
+    );
+    let comes_and_goes = attempts_in_a_minute(|desk, i| match i % 2 {
+        0 => desk.seen(0, "a", ttl),
+        _ => desk.gone(0, "a"),
+    });
+    assert!(
+        (6..45).contains(&comes_and_goes),
+        "{comes_and_goes} for one that comes and goes"
+    );
+    let flaps = attempts_in_a_minute(|desk, i| match i % 2 {
+        0 => desk.snapshot(0, &["a"]),
+        _ => desk.snapshot(0, &["b"]),
+    });
+    assert!(
+        (12..90).contains(&flaps),
+        "{flaps} for two that take turns in a DNS answer"
+    );
+}
+
+#[test]
+fn a_lost_connection_is_made_again_promptly() {
+    let mut desk = Desk::new(Policy::default());
+    desk.snapshot(0, &["a"]);
+    desk.up("a");
+    desk.result("a", true);
+    desk.pass(60 * SECOND);
+    desk.events();
+    desk.down("a");
+    assert_eq!(desk.events(), [Event::Left { node: name("a") }]);
+    let lost = desk.now;
+    let connects = desk.pass(SECOND);
+    assert_eq!(connects.len(), 1);
+    assert!(connects[0].0 - lost <= Policy::default().reconnect_jitter);
+}
+
+#[test]
+fn a_peer_that_hangs_up_right_away_is_not_dialled_without_end() {
+    let mut desk = Desk::new(no_jitter());
+    let mut attempts = desk.snapshot(0, &["a"]).len();
+    let end = 60 * SECOND;
+    while desk.now < end {
+        desk.up("a");
+        desk.result("a", true);
+        desk.down("a");
+        let wake = desk.engine.next_wake().unwrap();
+        attempts += desk.pass(wake - desk.now).len();
+    }
+    assert!(attempts < 20, "{attempts} attempts in a minute");
+}
+
+#[test]
+fn a_result_that_is_lost_does_not_hold_its_place_for_ever() {
+    let mut desk = Desk::new(Policy {
+        max_connecting: 1,
+        ..Policy::default()
+    });
+    let first = desk.snapshot(0, &["a", "b"]);
+    assert_eq!(first.len(), 1);
+    let connects = desk.pass(Policy::default().attempt_timeout);
+    assert_eq!(connects.len(), 1);
+    assert_ne!(connects[0].1, first[0]);
+    assert_eq!(desk.engine.counters().given_up, 1);
+    let lost = desk.engine.node(&name(&first[0])).unwrap();
+    assert_eq!(lost.last_error.unwrap().reason, "timeout");
+    // The result of an attempt that was given up says nothing; if there is a connection, an `Up` does.
+    desk.result(&first[0], true);
+    assert!(!desk.is_connected(&first[0]));
+}
+
+#[test]
+fn what_is_withdrawn_while_it_is_connected_to() {
+    for ok in [true, false] {
+        let mut desk = Desk::new(Policy {
+            on_removed: OnRemoved::Disconnect { grace: SECOND },
+            ..Policy::default()
+        });
+        desk.snapshot(0, &["a"]);
+        desk.snapshot(0, &[]);
+        assert_eq!(desk.engine.connecting(), 1, "the attempt holds its place");
+        desk.events();
+        desk.result("a", ok);
+        desk.pass(2 * SECOND);
+        if ok {
+            assert_eq!(desk.disconnects, [name("a")]);
+        } else {
+            let events = desk.events();
+            assert!(matches!(
+                events[..],
+                [Event::ConnectFailed { retry_in: None, .. }]
+            ));
+            assert!(desk.disconnects.is_empty());
+            assert_eq!(desk.engine.nodes().count(), 0);
+        }
+        assert_eq!(desk.engine.connecting(), 0);
+    }
+}
+
+#[test]
+fn what_is_withdrawn_before_its_turn_is_never_dialled() {
+    let mut engine = Engine::new(None, Policy::default(), 0);
+    let (provider, node) = (provider(0), name("a"));
+    engine.handle(
+        Duration::ZERO,
+        Input::Seen {
+            provider,
+            node: node.clone(),
+            ttl: SECOND,
+        },
+    );
+    engine.handle(Duration::ZERO, Input::Gone { provider, node });
+    let actions: Vec<_> = std::iter::from_fn(|| engine.poll_action()).collect();
+    assert!(
+        actions
+            .iter()
+            .all(|action| matches!(action, Action::Event(_))),
+        "{actions:?}"
+    );
+}
+
+#[test]
+fn removed_nodes_are_kept_or_disconnected_after_a_grace() {
+    for (on_removed, expected) in [
+        (OnRemoved::Keep, 0),
+        (OnRemoved::Disconnect { grace: 5 * SECOND }, 1),
+    ] {
+        let mut desk = Desk::new(Policy {
+            on_removed,
+            ..Policy::default()
+        });
+        desk.snapshot(0, &["a", "b"]);
+        desk.up("a");
+        desk.up("b");
+        desk.up("foreign");
+        desk.snapshot(0, &["b"]);
+        desk.pass(4 * SECOND);
+        assert!(desk.disconnects.is_empty(), "within the grace");
+        desk.pass(2 * SECOND);
+        assert_eq!(desk.disconnects.len(), expected);
+        desk.pass(600 * SECOND);
+        assert_eq!(desk.disconnects.len(), expected, "once is enough");
+        assert!(desk.is_connected("b") && desk.is_connected("foreign"));
+        desk.down("a");
+        assert!(desk.state("a").is_none());
+    }
+}
+
+#[test]
+fn a_node_that_is_wanted_again_is_not_disconnected() {
+    let mut desk = Desk::new(Policy {
+        on_removed: OnRemoved::Disconnect { grace: 5 * SECOND },
+        ..Policy::default()
+    });
+    desk.snapshot(0, &["a"]);
+    desk.up("a");
+    desk.snapshot(0, &[]);
+    desk.pass(4 * SECOND);
+    desk.seen(1, "a", 8 * SECOND);
+    desk.pass(4 * SECOND);
+    assert!(desk.disconnects.is_empty());
+    // The announcement runs out at 12 s; the grace begins anew.
+    desk.pass(8 * SECOND);
+    assert!(desk.disconnects.is_empty());
+    desk.pass(2 * SECOND);
+    assert_eq!(desk.disconnects, [name("a")]);
+
+    // Also when it comes between the decision and its being carried out.
+    desk.snapshot(0, &["b"]);
+    desk.up("b");
+    desk.snapshot(0, &[]);
+    let later = desk.now + 6 * SECOND;
+    desk.engine.handle(later, Input::Wake);
+    desk.now = later;
+    desk.snapshot(0, &["b"]);
+    assert_eq!(desk.disconnects, [name("a")]);
+}
+
+#[test]
+fn both_ends_connecting_at_once_is_no_failure() {
+    let mut desk = Desk::new(Policy::default());
+    desk.snapshot(0, &["a"]);
+    desk.up("a");
+    assert!(desk.snapshot(0, &["a"]).is_empty());
+    desk.result("a", false);
+    assert!(desk.is_connected("a"));
+    assert_eq!(desk.engine.counters().failed, 0);
+    assert!(desk.pass(60 * SECOND).is_empty());
+}
+
+#[test]
+fn an_ok_about_a_connection_that_is_gone_again_is_not_believed() {
+    let mut desk = Desk::new(no_jitter());
+    desk.snapshot(0, &["a"]);
+    desk.up("a");
+    desk.down("a");
+    assert!(
+        desk.pass(10 * SECOND).is_empty(),
+        "the attempt is still under way"
+    );
+    assert_eq!(desk.result("a", true), ["a"]);
+}
+
+#[test]
+fn the_fuse_holds_and_who_waits_gets_the_place_that_becomes_free() {
+    let mut desk = Desk::new(Policy {
+        max_nodes: Some(2),
+        ..Policy::default()
+    });
+    desk.snapshot(0, &["a", "b"]);
+    desk.result("a", true);
+    desk.result("b", true);
+    desk.events();
+    for _ in 0..3 {
+        assert!(desk.seen(1, "c", 60 * SECOND).is_empty());
+        assert!(desk.seen(2, "c", 60 * SECOND).is_empty());
+    }
+    let refused = Event::Refused {
+        node: name("c"),
+        provider: provider(1),
+        reason: Refusal::ClusterFull,
+    };
+    assert_eq!(desk.events(), [refused], "once");
+    assert_eq!(
+        desk.state("c"),
+        Some(NodeState::Refused(Refusal::ClusterFull))
+    );
+    desk.snapshot(0, &["a"]);
+    assert_eq!(desk.down("b"), ["c"]);
+    let discovered = desk
+        .events()
+        .into_iter()
+        .filter(|e| matches!(e, Event::Discovered { .. }));
+    assert_eq!(discovered.count(), 2, "by both who name it");
+}
+
+#[test]
+fn an_answer_that_exchanges_nodes_of_a_full_cluster_refuses_none() {
+    let mut desk = Desk::new(Policy {
+        max_nodes: Some(2),
+        max_connecting: 0,
+        ..Policy::default()
+    });
+    desk.snapshot(0, &["a", "b"]);
+    desk.snapshot(0, &["b", "c"]);
+    assert_eq!(desk.engine.counters().refused, 0);
+    assert_eq!(desk.state("c"), Some(NodeState::Known));
+}
+
+#[test]
+fn failures_that_are_remembered_keep_a_place_until_they_are_forgotten() {
+    let mut desk = Desk::new(Policy {
+        max_nodes: Some(1),
+        ..Policy::default()
+    });
+    let connects = desk.snapshot(0, &["a"]);
+    desk.fail(connects);
+    desk.snapshot(0, &["b"]);
+    assert_eq!(
+        desk.state("b"),
+        Some(NodeState::Refused(Refusal::ClusterFull))
+    );
+    let connects = desk.pass(Policy::default().backoff.max());
+    assert_eq!(connects.len(), 1, "{connects:?}");
+}
+
+#[test]
+fn a_flood_of_names_costs_bounded_memory_and_few_events() {
+    let mut desk = Desk::new(Policy {
+        max_nodes: Some(50),
+        ..Policy::default()
+    });
+    for i in 0..20_000 {
+        let node = name(&format!("flood{i}"));
+        let input = Input::Seen {
+            provider: provider(0),
+            node,
+            ttl: 3_600 * SECOND,
+        };
+        desk.engine.handle(desk.now, input);
+        while let Some(action) = desk.engine.poll_action() {
+            if let Action::Event(event) = action {
+                desk.events.push(event);
+            }
+        }
+    }
+    assert_eq!(desk.engine.counters().discovered, 50);
+    assert_eq!(desk.engine.counters().refused, 20_000 - 50);
+    assert!(desk.engine.nodes().count() <= 50 + 1_024);
+    assert!(desk.events().len() <= 50 + 1_024);
+}
+
+#[test]
+fn who_is_not_accepted_is_refused_once_while_named() {
+    let mut desk = Desk::new(Policy {
+        accept: Accept::new(["shop*@*"]).unwrap(),
+        ..Policy::default()
+    });
+    assert_eq!(desk.snapshot(0, &["shop1", "spy"]), ["shop1"]);
+    desk.snapshot(0, &["shop1", "spy"]);
+    desk.seen(1, "spy", SECOND);
+    let refused = |event: &Event| {
+        matches!(
+            event,
+            Event::Refused {
+                reason: Refusal::NotAccepted,
+                ..
+            }
+        )
+    };
+    assert_eq!(desk.events().iter().filter(|e| refused(e)).count(), 1);
+    desk.snapshot(0, &["shop1"]);
+    desk.pass(2 * SECOND);
+    assert!(desk.state("spy").is_none());
+    assert!(
+        !desk
+            .events()
+            .iter()
+            .any(|e| matches!(e, Event::Withdrawn { .. }))
+    );
+    desk.snapshot(0, &["shop1", "spy"]);
+    assert_eq!(
+        desk.events().iter().filter(|e| refused(e)).count(),
+        1,
+        "named anew"
+    );
+}
+
+#[test]
+fn dead_addresses_do_not_hold_up_a_node_that_has_just_started() {
+    let mut desk = Desk::new(Policy {
+        max_connecting: 4,
+        ..Policy::default()
+    });
+    let dead: Vec<String> = (0..40).map(|i| format!("dead{i}")).collect();
+    let names: Vec<&str> = dead.iter().map(String::as_str).collect();
+    let connects = desk.snapshot(0, &names);
+    assert_eq!(desk.fail(connects), 40, "each once");
+    // From now on nobody answers at all.
+    let retries = desk.pass(2 * SECOND);
+    assert_eq!(retries.len(), 2, "retries take half of the attempts");
+    assert_eq!(desk.started(1, "fresh", SECOND), ["fresh"]);
+}
+
+#[test]
+fn first_attempts_are_made_in_the_order_of_the_sightings() {
+    let mut desk = Desk::new(Policy {
+        max_connecting: 1,
+        ..Policy::default()
+    });
+    let mut order = desk.seen(0, "n0", 60 * SECOND);
+    for i in 1..20 {
+        desk.seen(0, &format!("n{i}"), 60 * SECOND);
+    }
+    while let Some(last) = order.last().cloned() {
+        let next = desk.result(&last, true);
+        if next.is_empty() {
+            break;
+        }
+        order.extend(next);
+    }
+    let expected: Vec<_> = (0..20).map(|i| format!("n{i}")).collect();
+    assert_eq!(order, expected);
+}
+
+#[test]
+fn nodes_given_the_same_list_do_not_all_knock_at_the_same_door_first() {
+    let names: Vec<NodeName> = (0..50).map(|i| name(&format!("n{i}"))).collect();
+    let first = |seed| {
+        let mut engine = Engine::new(
+            None,
+            Policy {
+                max_connecting: 1,
+                ..Policy::default()
+            },
+            seed,
+        );
+        let input = Input::Snapshot {
+            provider: provider(0),
+            nodes: names.clone(),
+        };
+        engine.handle(Duration::ZERO, input);
+        std::iter::from_fn(|| engine.poll_action())
+            .last()
+            .map(|action| format!("{action:?}"))
+    };
+    let doors: std::collections::BTreeSet<_> = (0..20).map(first).collect();
+    assert!(doors.len() > 10, "{doors:?}");
+}
+
+#[test]
+fn refresh_ends_every_pause() {
+    let mut desk = Desk::new(Policy::default());
+    let connects = desk.snapshot(0, &["a", "b"]);
+    desk.fail(connects);
+    desk.pass_in_vain(30 * SECOND);
+    let mut connects = desk.tell(Input::Refresh);
+    connects.sort();
+    assert_eq!(connects, ["a", "b"]);
+}
+
+#[test]
+fn an_engine_that_may_not_connect_watches() {
+    let mut desk = Desk::new(Policy {
+        max_connecting: 0,
+        ..Policy::default()
+    });
+    assert!(desk.snapshot(0, &["a"]).is_empty());
+    assert_eq!(desk.state("a"), Some(NodeState::Known));
+    assert_eq!(desk.events().len(), 1);
+    assert!(desk.pass(600 * SECOND).is_empty());
+}
+
+#[test]
+fn what_is_past_is_forgotten() {
+    let backoff = Backoff::new(100 * MS, 2 * SECOND).unwrap();
+    let mut desk = Desk::new(Policy {
+        backoff,
+        ..Policy::default()
+    });
+    for i in 0..2_000 {
+        let node = format!("n{i}");
+        let connects = desk.started(0, &node, 50 * MS);
+        if i % 2 == 0 {
+            desk.fail(connects);
+        } else {
+            desk.result(&node, true);
+            desk.pass(10 * SECOND);
+            desk.down(&node);
+        }
+        desk.pass_in_vain(100 * MS);
+    }
+    assert_eq!(desk.engine.nodes().count(), 0);
+    // Two seconds after the last failure nothing at all is left to wake up for.
+    desk.pass(3 * SECOND);
+    assert_eq!(desk.engine.next_wake(), None);
+}
+
+#[test]
+fn endless_times_do_not_overflow() {
+    let mut desk = Desk::new(Policy {
+        on_removed: OnRemoved::Disconnect {
+            grace: Duration::MAX,
+        },
+        attempt_timeout: Duration::MAX,
+        ..Policy::default()
+    });
+    desk.now = Duration::MAX - SECOND;
+    desk.seen(0, "a", Duration::MAX);
+    desk.result("a", true);
+    desk.gone(0, "a");
+    assert!(
+        desk.engine
+            .next_wake()
+            .is_none_or(|wake| wake <= Duration::MAX)
+    );
+    let mut desk = Desk::new(Policy::default());
+    desk.seen(0, "a", Duration::MAX);
+    assert!(desk.engine.next_wake().unwrap() <= 24 * 3_600 * SECOND);
+}
