@@ -173,7 +173,7 @@ impl Server {
                 () = &mut shutdown => return Ended::Shutdown,
                 () = self.shared.killed.notified() => return Ended::Killed,
                 Some((stream, peer)) = arrivals.recv() => {
-                    let local = is_local(&stream, peer);
+                    let local = stream.local_addr().is_ok_and(|here| is_local(here.ip(), peer.ip()));
                     match self.shared.admit(local) {
                         Some(admission) => {
                             let shared = Arc::clone(&self.shared);
@@ -248,12 +248,9 @@ async fn accept(listener: TcpListener, arrivals: mpsc::Sender<(TcpStream, Socket
 }
 
 /// Whether the peer is a process of this host: by loopback, or from the address that it connected to.
-fn is_local(stream: &TcpStream, peer: SocketAddr) -> bool {
-    let peer = peer.ip().to_canonical();
-    peer.is_loopback()
-        || stream
-            .local_addr()
-            .is_ok_and(|local| local.ip().to_canonical() == peer)
+fn is_local(here: IpAddr, peer: IpAddr) -> bool {
+    let (here, peer) = (here.to_canonical(), peer.to_canonical());
+    peer.is_loopback() || peer == here
 }
 
 /// A connection's place among those whose request is under way.
@@ -593,6 +590,19 @@ mod tests {
         for request in [Request::Names, Request::PortPlease2(node("a").name)] {
             assert!(allowed(&request, false), "{request:?}");
         }
+    }
+
+    #[test]
+    fn a_process_of_this_host_is_known_by_its_address() {
+        let local = |here: &str, peer: &str| is_local(here.parse().unwrap(), peer.parse().unwrap());
+        assert!(local("127.0.0.1", "127.0.0.1"));
+        assert!(local("127.0.0.1", "127.3.2.1"));
+        assert!(local("::1", "::1"));
+        assert!(local("10.0.0.7", "10.0.0.7"));
+        assert!(local("::ffff:10.0.0.7", "10.0.0.7"));
+        assert!(!local("10.0.0.7", "10.0.0.8"));
+        assert!(!local("fdaa::1", "fdaa::2"));
+        assert!(!local("10.0.0.7", "128.0.0.1"));
     }
 
     #[tokio::test]

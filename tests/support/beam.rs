@@ -37,7 +37,7 @@ pub fn beam_is_installed(what: &str) -> bool {
 }
 
 /// A command of the OTP release under test.
-fn beam_command(program: &str) -> Command {
+pub fn beam_command(program: &str) -> Command {
     match std::env::var("RENDEZ_TEST_BEAM") {
         Ok(prefix) if !prefix.trim().is_empty() => {
             let mut words = prefix.split_whitespace();
@@ -61,6 +61,15 @@ impl Epmd {
     /// Starts EPMD on a free port, on loopback.
     pub fn start() -> Self {
         Self::start_on(free_tcp_port(), &[])
+    }
+
+    /// Stands for an EPMD that somebody else runs on this port.
+    pub fn elsewhere(port: u16) -> Self {
+        Self {
+            child: None,
+            port,
+            prefix: Vec::new(),
+        }
     }
 
     /// Starts EPMD on a port, behind a prefix such as `ip netns exec NAME`. Without a prefix it

@@ -8,6 +8,6 @@ pub mod dns_server;
 pub mod netns;
 pub mod ports;
 
-pub use beam::{Beam, BeamOptions, Epmd, beam_is_installed};
+pub use beam::{Beam, BeamOptions, Epmd, beam_command, beam_is_installed};
 pub use netns::Lan;
 pub use ports::{free_tcp_port, free_udp_port};

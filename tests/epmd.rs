@@ -1,0 +1,295 @@
+//! Our EPMD client against OTP's `epmd`, OTP's nodes and tools against our EPMD server, and the `epmd`
+//! provider against both.
+
+mod support;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rendez::NodeName;
+use rendez::cluster::driver::{Driver, Setup, Source, look};
+use rendez::cluster::{Action, Event};
+use rendez::discovery::epmd::{EpmdConfig, epmd};
+use rendez::discovery::{Context, Provider};
+use rendez::epmd::codec::{Name, NodeType, Registration};
+use rendez::epmd::{Client, Ended, EpmdError, RegistrationState, Server, ServerConfig};
+use support::{Beam, BeamOptions, Epmd, beam_command, beam_is_installed, free_tcp_port};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+/// A node that starts no EPMD of its own when it finds none, and none after the test.
+fn erl(name: &str) -> BeamOptions {
+    BeamOptions::erl(name).flags(["-start_epmd", "false"])
+}
+
+async fn names(client: &Client) -> Vec<String> {
+    let names = client.names().await.unwrap();
+    let mut names: Vec<String> = names
+        .nodes
+        .iter()
+        .map(|(name, _)| name.to_string())
+        .collect();
+    names.sort();
+    names
+}
+
+async fn until_names(client: &Client, expected: &[&str]) {
+    let start = Instant::now();
+    while names(client).await != expected {
+        assert!(start.elapsed() < PATIENCE, "{:?}", names(client).await);
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_client_and_the_epmd_of_otp() {
+    if !beam_is_installed("the EPMD client against OTP's epmd") {
+        return;
+    }
+    let mut otp = Epmd::start();
+    let client = Client::new("127.0.0.1", otp.port);
+    assert_eq!(names(&client).await, Vec::<String>::new());
+
+    let mut beam = Beam::start(&otp, &erl("beam@127.0.0.1"));
+    let found = client.port_please(&name("beam")).await.unwrap().unwrap();
+    assert_eq!(found.node_type, NodeType::Normal);
+    assert!(found.port > 0 && found.highest_version >= 6, "{found:?}");
+    assert_eq!(client.port_please(&name("nobody")).await, Ok(None));
+
+    let node = Registration::hidden(name("ours"), 4711);
+    let mut registered = client.register(node.clone()).await.unwrap();
+    let creation = registered.creation();
+    assert!(creation.unwrap() > 3);
+    assert_eq!(client.port_please(&node.name).await, Ok(Some(node.clone())));
+    let seen =
+        beam.eval("{ok, Names} = net_adm:names({127,0,0,1}), lists:keyfind(\"ours\", 1, Names)");
+    assert_eq!(seen, "{\"ours\",4711}");
+    let taken = client.register(node.clone()).await;
+    assert!(
+        matches!(taken, Err(EpmdError::NameTaken { .. })),
+        "{taken:?}"
+    );
+
+    otp.kill();
+    let lost = timeout(PATIENCE, registered.changed()).await.unwrap();
+    assert!(matches!(lost, RegistrationState::Lost { .. }), "{lost:?}");
+    let error = client.names().await.unwrap_err();
+    assert!(matches!(error, EpmdError::NotListening { .. }), "{error:?}");
+    otp.restart();
+    timeout(PATIENCE, registered.registered()).await.unwrap();
+    assert_eq!(registered.creation(), creation);
+    assert_eq!(client.port_please(&node.name).await, Ok(Some(node)));
+
+    drop(registered);
+    let start = Instant::now();
+    while names(&client).await.contains(&"ours".to_owned()) {
+        assert!(start.elapsed() < PATIENCE);
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Our server, in this process.
+struct Ours {
+    port: u16,
+    task: tokio::task::JoinHandle<Ended>,
+}
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn serve(port: u16, address: IpAddr) -> Ours {
+    let server = Server::bind(ServerConfig {
+        port,
+        addresses: vec![address],
+        ..ServerConfig::default()
+    })
+    .unwrap();
+    Ours {
+        port: server.port(),
+        task: tokio::spawn(server.run(std::future::pending())),
+    }
+}
+
+/// Runs OTP's `epmd` as a tool.
+fn epmd_tool(port: u16, args: &[&str]) -> Output {
+    beam_command("epmd")
+        .args(["-port", &port.to_string()])
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .expect("epmd runs")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_and_tools_of_otp_and_our_server() {
+    if !beam_is_installed("OTP's nodes and tools against our EPMD server") {
+        return;
+    }
+    let mut ours = serve(0, Ipv4Addr::LOCALHOST.into());
+    let port = ours.port;
+    let elsewhere = Epmd::elsewhere(port);
+    let client = Client::new("127.0.0.1", port);
+    let mut a = Beam::start(&elsewhere, &erl("a@127.0.0.1"));
+    let mut b = Beam::start(&elsewhere, &erl("b@127.0.0.1"));
+    until_names(&client, &["a", "b"]).await;
+    assert_eq!(a.eval("net_kernel:connect_node('b@127.0.0.1')"), "true");
+    b.wait_for_nodes(&["a@127.0.0.1"], PATIENCE);
+    assert_eq!(
+        a.eval("{ok, Names} = net_adm:names({127,0,0,1}), lists:sort([N || {N, _} <- Names])"),
+        "[\"a\",\"b\"]"
+    );
+    // What the node goes by is what the server gave it.
+    let creation: u32 = a.eval("erlang:system_info(creation)").parse().unwrap();
+    assert!(creation > 3);
+
+    let listing = String::from_utf8(epmd_tool(port, &["-names"]).stdout).unwrap();
+    let head = format!("epmd: up and running on port {port} with data:");
+    assert!(listing.contains(&head), "{listing}");
+    assert!(
+        listing.contains("name a at port") && listing.contains("name b at port"),
+        "{listing}"
+    );
+
+    // A second node of the name is refused by OTP itself, on our word.
+    let second = beam_command("erl")
+        .args(["-name", "a@127.0.0.1", "-start_epmd", "false", "-noinput"])
+        .args(["-eval", "halt(0)."])
+        .env("ERL_EPMD_PORT", port.to_string())
+        .env("ERL_CRASH_DUMP_BYTES", "0")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(!second.status.success());
+    let said = String::from_utf8_lossy(&second.stdout) + String::from_utf8_lossy(&second.stderr);
+    assert!(said.contains("seems to be in use"), "{said}");
+
+    let refused = String::from_utf8(epmd_tool(port, &["-kill"]).stdout).unwrap();
+    assert!(refused.contains("not allowed"), "{refused}");
+    epmd_tool(port, &["-stop", "b"]);
+    assert_eq!(names(&client).await, ["a", "b"]);
+
+    b.kill();
+    until_names(&client, &["a"]).await;
+    let mut b = Beam::start(&elsewhere, &erl("b@127.0.0.1"));
+    until_names(&client, &["a", "b"]).await;
+
+    // A node of OTP registers again with our server as it does with its own.
+    drop(ours);
+    sleep(Duration::from_millis(100)).await;
+    ours = serve(port, Ipv4Addr::LOCALHOST.into());
+    until_names(&client, &["a", "b"]).await;
+
+    a.kill();
+    b.kill();
+    until_names(&client, &[]).await;
+    let killed = String::from_utf8(epmd_tool(port, &["-kill"]).stdout).unwrap();
+    assert!(killed.contains("Killed"), "{killed}");
+    assert_eq!((&mut ours.task).await.unwrap(), Ended::Killed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_registers_over_ipv6() {
+    let what = "a node of OTP registering over IPv6";
+    if !beam_is_installed(what) {
+        return;
+    }
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("SKIPPED: {what}: this machine has no IPv6 loopback");
+        return;
+    }
+    let ours = serve(free_tcp_port(), Ipv6Addr::LOCALHOST.into());
+    let elsewhere = Epmd::elsewhere(ours.port);
+    let options = erl("six@::1").flags(["-proto_dist", "inet6_tcp"]);
+    let _six = Beam::start(&elsewhere, &options);
+    let client = Client::new("::1", ours.port);
+    until_names(&client, &["six"]).await;
+    let found = client.port_please(&name("six")).await.unwrap().unwrap();
+    assert_eq!(found.node_type, NodeType::Normal);
+}
+
+fn source(port: u16) -> Source {
+    let config = EpmdConfig {
+        port: Some(port),
+        interval: Duration::from_secs(1),
+        ..EpmdConfig::default()
+    };
+    let context = Context {
+        own: Some("me@127.0.0.1".parse().unwrap()),
+        cookie: None,
+    };
+    Source::new("epmd", move || {
+        epmd(&config, &context).map(|provider| Box::new(provider) as Box<dyn Provider>)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_provider_finds_nodes_and_forgets_none_while_epmd_is_away() {
+    if !beam_is_installed("the epmd provider") {
+        return;
+    }
+    let mut otp = Epmd::start();
+    let a: NodeName = "a@127.0.0.1".parse().unwrap();
+    let mut beam = Beam::start(&otp, &erl("a@127.0.0.1"));
+    let hidden = Registration::hidden(name("sidecar"), 1);
+    let registered = Client::new("127.0.0.1", otp.port).register(hidden).await;
+
+    let found = look(&[source(otp.port)], PATIENCE).await.unwrap();
+    assert_eq!(found.nodes.iter().collect::<Vec<_>>(), [&a]);
+    assert_eq!(found.failed, []);
+
+    let (sender, mut actions) = mpsc::unbounded_channel();
+    let setup = Setup::new(Some("me@127.0.0.1".parse().unwrap()));
+    let outlet = move |action| {
+        let _ = sender.send(action);
+    };
+    let (driver, handle) = Driver::new(setup, vec![source(otp.port)], outlet).unwrap();
+    let running = tokio::spawn(driver.run());
+    let mut event = async |pick: fn(&Event) -> bool| {
+        timeout(PATIENCE, async {
+            loop {
+                match actions.recv().await.expect("the driver goes on") {
+                    Action::Event(event) if pick(&event) => return event,
+                    Action::Event(Event::Withdrawn { node, .. }) => panic!("{node} is withdrawn"),
+                    _ => {}
+                }
+            }
+        })
+        .await
+        .expect("the event comes")
+    };
+    event(|event| matches!(event, Event::Discovered { .. })).await;
+
+    otp.kill();
+    let failed = event(|event| matches!(event, Event::ProviderFailed { .. })).await;
+    let Event::ProviderFailed { error, .. } = failed else {
+        unreachable!()
+    };
+    assert!(error.contains("nothing listens at 127.0.0.1"), "{error}");
+    let status = handle.status().await.unwrap();
+    assert_eq!(status.providers[0].nodes, 1, "not knowing is not emptiness");
+
+    // The EPMD that comes back knows the node again only when the node has registered again. Until then
+    // its answer is an answer, so the node may be withdrawn for a moment: that is tested elsewhere.
+    drop(registered);
+    beam.kill();
+    otp.restart();
+    event(|event| {
+        matches!(
+            event,
+            Event::ProviderRecovered { .. } | Event::Withdrawn { .. }
+        )
+    })
+    .await;
+    handle.stop();
+    running.await.unwrap();
+}
