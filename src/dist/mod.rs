@@ -14,12 +14,14 @@
 //! [external term format](https://www.erlang.org/doc/apps/erts/erl_ext_dist.html).
 
 mod connection;
+pub mod control;
 mod diagnose;
 mod dial;
 mod error;
 pub mod etf;
 pub mod frame;
 pub mod handshake;
+pub mod header;
 mod locate;
 mod tap;
 
