@@ -14,6 +14,8 @@ pub mod name;
 #[cfg(feature = "node")]
 pub mod node;
 pub mod secret;
+#[cfg(feature = "sidecar")]
+pub mod sidecar;
 #[cfg(feature = "dist")]
 pub mod term;
 

@@ -187,7 +187,7 @@ async fn both_sides_connecting_at_once_end_with_one_connection() {
             let ours = tokio::spawn(async move { ours.ping(&m2, PATIENCE).await });
             assert_eq!(beam.eval(&format!("net_adm:ping('{own}')")), "pong");
             ours.await.unwrap().unwrap();
-            assert_eq!(node.nodes(), [m.clone()]);
+            assert_eq!(node.nodes(), vec![m.clone()]);
             beam.eval(&format!("erlang:disconnect_node('{own}')"));
             while !node.nodes().is_empty() {
                 tokio::time::sleep(Duration::from_millis(5)).await;

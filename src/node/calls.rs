@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use crate::dist::etf::Unsendable;
 use crate::dist::{CloseReason, ConnectError, Connection};
 use crate::name::NodeName;
+use crate::term::show;
 
 /// Why a call has no answer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -35,7 +36,10 @@ pub enum CallError {
         after: Duration,
     },
     /// The process that should answer is not there, or ended instead of answering.
-    #[error("the process {server} on {peer} did not answer but ended: {reason}")]
+    #[error(
+        "the process {server} on {peer} did not answer but ended: {}",
+        show(reason)
+    )]
     Exited {
         /// The node that was called.
         peer: NodeName,
@@ -45,7 +49,7 @@ pub enum CallError {
         reason: Term,
     },
     /// The function raised or exited, or does not exist: what `rpc:call` gives as `{badrpc, Reason}`.
-    #[error("the call failed on {peer}: {reason}")]
+    #[error("the call failed on {peer}: {}", show(reason))]
     BadRpc {
         /// The node that was called.
         peer: NodeName,

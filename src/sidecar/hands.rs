@@ -1,0 +1,153 @@
+//! Carries out at the attached node what the engine decides.
+
+use std::time::Duration;
+
+use eetf::Term;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::cluster::driver::{Outlet, Source};
+use crate::cluster::{Action, ConnectError};
+use crate::dist::{DialOptions, diagnose};
+use crate::name::NodeName;
+use crate::node::terms::{atom, is_atom};
+use crate::node::{CallError, Node};
+
+use super::report::report;
+
+/// How long `net_kernel:connect_node/1` may take. The attached node ends it by itself after its
+/// `net_setuptime`, which is at most 120 s; the engine gives up after 150 s.
+const CONNECTING: Duration = Duration::from_secs(130);
+/// How long `erlang:disconnect_node/1` may take.
+const DISCONNECTING: Duration = Duration::from_secs(10);
+
+/// How an attempt to connect ended.
+pub(super) type Attempt = (NodeName, Result<(), ConnectError>);
+
+/// Calls the attached node, as many calls side by side as the engine has connections under way.
+///
+/// The calls end with this value.
+pub(super) struct Hands {
+    pub(super) node: Node,
+    pub(super) target: NodeName,
+    pub(super) dial: DialOptions,
+    pub(super) attempts: mpsc::Sender<Attempt>,
+    pub(super) sources: Vec<Source>,
+    calls: JoinSet<()>,
+}
+
+impl Hands {
+    pub(super) fn new(
+        node: Node,
+        target: NodeName,
+        dial: DialOptions,
+        attempts: mpsc::Sender<Attempt>,
+        sources: Vec<Source>,
+    ) -> Self {
+        Self {
+            node,
+            target,
+            dial,
+            attempts,
+            sources,
+            calls: JoinSet::new(),
+        }
+    }
+}
+
+impl Outlet for Hands {
+    fn deliver(&mut self, action: Action) {
+        // Those that have ended are let go of.
+        while self.calls.try_join_next().is_some() {}
+        let (node, target) = (self.node.clone(), self.target.clone());
+        match action {
+            Action::Connect(peer) => {
+                let (dial, attempts) = (self.dial.clone(), self.attempts.clone());
+                self.calls.spawn(async move {
+                    let result = connect(&node, &target, &peer, &dial).await;
+                    // Nobody wants to know when the session has just ended.
+                    let _ = attempts.send((peer, result)).await;
+                });
+            }
+            Action::Disconnect(peer) => {
+                self.calls.spawn(async move {
+                    let arguments = vec![atom(peer.as_str())];
+                    let done = node
+                        .call(
+                            &target,
+                            "erlang",
+                            "disconnect_node",
+                            arguments,
+                            DISCONNECTING,
+                        )
+                        .await;
+                    if let Err(error) = done {
+                        tracing::warn!(node = %peer, "not disconnected: {error}");
+                    }
+                });
+            }
+            Action::Event(event) => report(&event, &self.sources),
+        }
+    }
+}
+
+/// Has `target` connect to `peer`, and finds out why if it does not.
+async fn connect(
+    node: &Node,
+    target: &NodeName,
+    peer: &NodeName,
+    dial: &DialOptions,
+) -> Result<(), ConnectError> {
+    if target.is_long() != peer.is_long() {
+        // `connect_node` would say false and make an atom of the name.
+        let (own, peer) = (target.clone(), peer.clone());
+        return Err(crate::dist::ConnectError::NameKind { own, peer }.into());
+    }
+    let arguments = vec![atom(peer.as_str())];
+    let answer = node
+        .call(target, "net_kernel", "connect_node", arguments, CONNECTING)
+        .await;
+    match answer {
+        Ok(answer) if is_atom(&answer, "true") => Ok(()),
+        Ok(answer) => Err(why(node, target, peer, dial, &answer).await),
+        Err(error @ CallError::Timeout { .. }) => Err(failed("timeout", &error)),
+        Err(error) => Err(failed("failed", &error)),
+    }
+}
+
+/// Why `connect_node` said `false` or `ignored`, as seen from here.
+async fn why(
+    node: &Node,
+    target: &NodeName,
+    peer: &NodeName,
+    dial: &DialOptions,
+    answer: &Term,
+) -> ConnectError {
+    if is_atom(answer, "ignored") {
+        return ConnectError {
+            reason: "failed".into(),
+            message: format!("{target} is not distributed any more (net_kernel:stop/0)"),
+        };
+    }
+    match diagnose(node.identity(), target, peer, dial).await {
+        Some(error) => ConnectError {
+            reason: error.reason().to_owned(),
+            message: format!("{target} could not connect; seen from here: {error}"),
+        },
+        None => ConnectError {
+            reason: "failed".into(),
+            message: format!(
+                "{target} could not connect to {peer}, although from here, with the same cookie, there is a way: \
+                 look at the logs of both nodes for a cookie set for one node (erlang:set_cookie/2), \
+                 net_kernel:allow/1, or a firewall that lets only this host through"
+            ),
+        },
+    }
+}
+
+fn failed(reason: &str, error: &CallError) -> ConnectError {
+    ConnectError {
+        reason: reason.to_owned(),
+        message: error.to_string(),
+    }
+}

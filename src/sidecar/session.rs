@@ -1,0 +1,153 @@
+//! One attachment: from the connection to its end.
+
+use std::collections::HashSet;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use eetf::Term;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::cluster::driver::{Driver, Handle, Setup};
+use crate::dist::{Connection, DialOptions};
+use crate::name::NodeName;
+use crate::node::Node;
+use crate::node::terms::elements;
+
+use super::hands::Hands;
+use super::watch::{self, Change, Watch};
+use super::{Ended, Sidecar, SidecarError};
+
+/// How many changes and results may wait to be told to the engine.
+const ROOM: usize = 256;
+/// How long the attached node may take to say its `net_ticktime`.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs the providers and an engine in the name of the attached node, for as long as `connection` lasts.
+pub(super) async fn run(
+    sidecar: &Sidecar,
+    connection: &Connection,
+    mut stop: Pin<&mut impl Future<Output = ()>>,
+) -> Result<Ended, SidecarError> {
+    let (node, options) = (&sidecar.node, &sidecar.options);
+    let (report, mut attempts) = mpsc::channel(ROOM);
+    let dial = DialOptions {
+        epmd_port: options.epmd_port,
+        ..DialOptions::default()
+    };
+    let hands = Hands::new(
+        node.clone(),
+        options.node.clone(),
+        dial,
+        report,
+        sidecar.sources.clone(),
+    );
+    let mut setup = Setup::new(Some(options.node.clone()));
+    setup.policy = options.policy.clone();
+    let (driver, handle) = Driver::new(setup, sidecar.sources.clone(), hands)?;
+    let (tell, mut changes) = mpsc::channel(ROOM);
+    let watch = Watch::new(node.clone(), options.node.clone(), tell);
+
+    // Whatever was started here ends here: dropping the set aborts what is left in it.
+    let mut tasks = JoinSet::new();
+    tasks.spawn(keep_time(node.clone(), connection.clone()));
+    tasks.spawn(watch::poll(Arc::clone(&watch)));
+    tasks.spawn(watch::follow(Arc::clone(&watch), connection.clone()));
+    let driver = tasks.spawn(driver.run());
+
+    let mut connected = Connected {
+        nodes: HashSet::new(),
+        handle: handle.clone(),
+    };
+    let ended = loop {
+        tokio::select! {
+            () = &mut stop => break Ended::Stopped,
+            reason = connection.closed() => break Ended::Lost(reason),
+            Some(change) = changes.recv() => match change {
+                Change::All(nodes, epoch) if epoch == watch.epoch.load(Ordering::Acquire) => {
+                    connected.all(nodes);
+                }
+                // Something changed while it was asked for.
+                Change::All(..) => watch.poll.notify_one(),
+                Change::Up(node) => {
+                    watch.epoch.fetch_add(1, Ordering::AcqRel);
+                    connected.up(node);
+                }
+                Change::Down(node) => {
+                    watch.epoch.fetch_add(1, Ordering::AcqRel);
+                    connected.down(&node);
+                }
+            },
+            Some((peer, result)) = attempts.recv() => {
+                if result.is_ok() {
+                    watch.epoch.fetch_add(1, Ordering::AcqRel);
+                    connected.nodes.insert(peer.clone());
+                }
+                // It is told only of connections that the engine asked for, which are few at a time.
+                let _ = handle.connect_result(peer, result);
+            }
+        }
+    };
+    handle.stop();
+    handle.stopped().await;
+    // The driver has ended; to wait for it makes sure that what it held is gone too.
+    driver.abort();
+    tasks.shutdown().await;
+    Ok(ended)
+}
+
+/// What the attached node is connected to, as far as the engine was told.
+struct Connected {
+    nodes: HashSet<NodeName>,
+    handle: Handle,
+}
+
+impl Connected {
+    // A driver that has no room (a hundred thousand nodes wait) or has ended is told again by the next poll.
+
+    fn up(&mut self, node: NodeName) {
+        if !self.nodes.contains(&node) && self.handle.up(node.clone()).is_ok() {
+            self.nodes.insert(node);
+        }
+    }
+
+    fn down(&mut self, node: &NodeName) {
+        if self.nodes.contains(node) && self.handle.down(node.clone()).is_ok() {
+            self.nodes.remove(node);
+        }
+    }
+
+    fn all(&mut self, nodes: Vec<NodeName>) {
+        let nodes: HashSet<_> = nodes.into_iter().collect();
+        let gone: Vec<_> = self.nodes.difference(&nodes).cloned().collect();
+        for node in gone {
+            self.down(&node);
+        }
+        for node in nodes {
+            self.up(node);
+        }
+    }
+}
+
+/// Takes over the `net_ticktime` of the attached node: with a longer one here it would take us for dead.
+async fn keep_time(node: Node, connection: Connection) {
+    let peer = &connection.peer().name;
+    let answer = node.call(peer, "net_kernel", "get_net_ticktime", vec![], PATIENCE);
+    let seconds = match answer.await {
+        Ok(Term::FixInteger(seconds)) => Some(seconds.value),
+        // `{ongoing_change_to, Seconds}`
+        Ok(term) => match elements(term) {
+            Some([_, Term::FixInteger(seconds)]) => Some(seconds.value),
+            _ => None,
+        },
+        Err(error) => {
+            tracing::debug!(node = %peer, "its net_ticktime is not known: {error}");
+            None
+        }
+    };
+    if let Some(seconds @ 1..) = seconds {
+        connection.set_tick_time(Duration::from_secs(u64::from(seconds.unsigned_abs())));
+    }
+}

@@ -1,0 +1,247 @@
+//! Follows which nodes the attached node is connected to.
+//!
+//! Two ways lead there. A *watcher* is a process on the attached node that subscribes with
+//! `net_kernel:monitor_nodes/2` and forwards what comes; a *poll* calls `erlang:nodes(connected)`. A C node
+//! cannot subscribe from outside. The watcher needs nothing in the release but stdlib, whose `erl_scan`,
+//! `erl_parse` and `erl_eval` run its few lines ([`WATCHER`]); it ends with the connection to this node.
+//!
+//! The watcher tells of a node that comes or goes within a millisecond or so, a poll every second on average
+//! after half of one, and a lost peer is to be connected again at once. So the watcher is the way, with a
+//! slow poll beside it that puts right whatever was missed, and a poll each second while there is no watcher.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use eetf::{Pid, Term};
+use erl_dist::message::Message;
+use erl_dist::term::PidOrAtom;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{sleep, timeout};
+
+use crate::dist::Connection;
+use crate::name::NodeName;
+use crate::node::terms::{atom, atom_name, elements, is_atom, list, tuple};
+use crate::node::{Mailbox, Node};
+use crate::term::show;
+
+/// What the watcher does. `To` is the mailbox here; its `DOWN` is the end of the connection.
+const WATCHER: &str = "
+    erlang:monitor(process, To),
+    ok = net_kernel:monitor_nodes(true, [{node_type, all}]),
+    To ! {rendez, watching, self()},
+    Watch = fun Next() ->
+        receive
+            {nodeup, Node, _} -> To ! {rendez, nodeup, Node}, Next();
+            {nodedown, Node, _} -> To ! {rendez, nodedown, Node}, Next();
+            {'DOWN', _, process, To, _} -> ok;
+            _ -> Next()
+        end
+    end,
+    Watch().
+";
+
+/// The pace of the poll while there is a watcher, and while there is none.
+const POLLS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(1));
+/// The pause before a poll whose answer was overtaken is made again.
+const AGAIN: Duration = Duration::from_millis(100);
+/// How long a call may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The pause before a watcher that ended or did not start is started again, and the longest.
+const RESTARTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How many changes the watcher may be ahead. What does not fit is put right by the next poll.
+const ROOM: usize = 1024;
+
+/// What was learnt.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// The attached node is connected to this one.
+    Up(NodeName),
+    /// It is not any more.
+    Down(NodeName),
+    /// These are all that it is connected to, if nothing has changed since [`Watch::epoch`] was this.
+    All(Vec<NodeName>, u64),
+}
+
+/// What the two ways share.
+#[derive(Debug)]
+pub(super) struct Watch {
+    pub(super) node: Node,
+    pub(super) target: NodeName,
+    pub(super) changes: mpsc::Sender<Change>,
+    /// Counts what was learnt in whatever way. A poll that began at an earlier count is out of date.
+    pub(super) epoch: AtomicU64,
+    /// Have a poll made soon.
+    pub(super) poll: Notify,
+    /// Whether there is a watcher.
+    watched: AtomicBool,
+}
+
+impl Watch {
+    pub(super) fn new(node: Node, target: NodeName, changes: mpsc::Sender<Change>) -> Arc<Self> {
+        Arc::new(Self {
+            node,
+            target,
+            changes,
+            epoch: AtomicU64::new(0),
+            poll: Notify::new(),
+            watched: AtomicBool::new(false),
+        })
+    }
+
+    async fn call(
+        &self,
+        module: &str,
+        function: &str,
+        arguments: Vec<Term>,
+    ) -> Result<Term, String> {
+        let call = self
+            .node
+            .call(&self.target, module, function, arguments, PATIENCE);
+        call.await.map_err(|error| error.to_string())
+    }
+}
+
+/// Polls for ever.
+pub(super) async fn poll(watch: Arc<Watch>) {
+    loop {
+        let epoch = watch.epoch.load(Ordering::Acquire);
+        match watch.call("erlang", "nodes", vec![atom("connected")]).await {
+            Ok(nodes) => {
+                let change = Change::All(names(&nodes, watch.node.name()), epoch);
+                if watch.changes.send(change).await.is_err() {
+                    return;
+                }
+            }
+            Err(why) => {
+                tracing::warn!(node = %watch.target, "its connections are not known: {why}")
+            }
+        }
+        let pace = if watch.watched.load(Ordering::Acquire) {
+            POLLS.0
+        } else {
+            POLLS.1
+        };
+        if timeout(pace, watch.poll.notified()).await.is_ok() {
+            sleep(AGAIN).await;
+        }
+    }
+}
+
+/// The node names in a list of atoms, the own one left out.
+fn names(term: &Term, own: &NodeName) -> Vec<NodeName> {
+    let Term::List(list) = term else {
+        return Vec::new();
+    };
+    let names = list.elements.iter().filter_map(atom_name);
+    let names = names.filter_map(|name| name.parse().ok());
+    names.filter(|name| name != own).collect()
+}
+
+/// Keeps a watcher and forwards what it says, for ever.
+pub(super) async fn follow(watch: Arc<Watch>, connection: Connection) {
+    let mut pause = RESTARTS.0;
+    loop {
+        let mut mailbox = watch.node.mailbox(ROOM);
+        match start(&watch, &connection, &mut mailbox).await {
+            Ok(()) => {
+                pause = RESTARTS.0;
+                watch.watched.store(true, Ordering::Release);
+                // What changed before the watcher was there.
+                watch.poll.notify_one();
+                let why = forward(&watch, &mut mailbox).await;
+                watch.watched.store(false, Ordering::Release);
+                watch.poll.notify_one();
+                tracing::warn!(node = %watch.target, "the process that watches its connections ended: {why}");
+            }
+            Err(why) => tracing::warn!(
+                node = %watch.target,
+                "no process can watch its connections, they are polled: {why}"
+            ),
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(RESTARTS.1);
+    }
+}
+
+/// Starts a watcher and waits until it watches.
+async fn start(
+    watch: &Watch,
+    connection: &Connection,
+    mailbox: &mut Mailbox,
+) -> Result<(), String> {
+    let forms = forms(watch).await?;
+    let to = Term::from(mailbox.pid().clone());
+    let bindings = list(vec![tuple([atom("To"), to])]);
+    let arguments = vec![atom("erl_eval"), atom("exprs"), list(vec![forms, bindings])];
+    watch.call("erlang", "spawn", arguments).await?;
+    let watcher = timeout(PATIENCE, watching(mailbox)).await;
+    let watcher = watcher
+        .ok()
+        .flatten()
+        .ok_or("it was started but does not answer")?;
+    let (from, tag) = (mailbox.pid().clone(), watch.node.reference());
+    let monitor = Message::monitor_p(from, PidOrAtom::Pid(watcher), tag);
+    connection
+        .send(monitor)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+/// Has the attached node read the watcher's source.
+async fn forms(watch: &Watch) -> Result<Term, String> {
+    let refused = |what: &Term| format!("its source was not understood: {}", show(what));
+    let source = Term::from(eetf::ByteList::from(WATCHER));
+    let scanned = watch.call("erl_scan", "string", vec![source]).await?;
+    let tokens = match elements(scanned.clone()) {
+        Some([ok, tokens, _]) if is_atom(&ok, "ok") => tokens,
+        _ => return Err(refused(&scanned)),
+    };
+    let parsed = watch.call("erl_parse", "parse_exprs", vec![tokens]).await?;
+    match elements(parsed.clone()) {
+        Some([ok, forms]) if is_atom(&ok, "ok") => Ok(forms),
+        _ => Err(refused(&parsed)),
+    }
+}
+
+async fn watching(mailbox: &mut Mailbox) -> Option<Pid> {
+    loop {
+        if let Message::Send(sent) = mailbox.receive().await?
+            && let Some([_, what, Term::Pid(pid)]) = elements(sent.message)
+            && is_atom(&what, "watching")
+        {
+            return Some(pid);
+        }
+    }
+}
+
+/// Forwards what the watcher says, until it ends.
+async fn forward(watch: &Watch, mailbox: &mut Mailbox) -> String {
+    while let Some(message) = mailbox.receive().await {
+        let change = match message {
+            Message::Send(sent) => change(sent.message, watch.node.name()),
+            Message::MonitorPExit(exit) => return show(&exit.reason).to_string(),
+            _ => None,
+        };
+        if let Some(change) = change
+            && watch.changes.send(change).await.is_err()
+        {
+            break;
+        }
+    }
+    "this node stops".into()
+}
+
+/// `{rendez, nodeup | nodedown, Node}`. A name that is none (a node may have asked for any) is left out.
+fn change(message: Term, own: &NodeName) -> Option<Change> {
+    let [_, what, node] = elements(message)?;
+    let node: NodeName = atom_name(&node)?.parse().ok()?;
+    if node == *own {
+        return None;
+    }
+    match atom_name(&what)? {
+        "nodeup" => Some(Change::Up(node)),
+        "nodedown" => Some(Change::Down(node)),
+        _ => None,
+    }
+}

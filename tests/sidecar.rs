@@ -1,0 +1,235 @@
+//! The sidecar beside real `erl` nodes.
+#![cfg(feature = "sidecar")]
+
+mod support;
+
+use std::time::Duration;
+
+use rendez::cluster::driver::Source;
+use rendez::cluster::{Backoff, Policy};
+use rendez::discovery::{List, ListConfig};
+use rendez::sidecar::{AttachOptions, Sidecar, SidecarError};
+use rendez::{NodeName, Secret};
+use support::beam::{Beam, BeamOptions, Epmd, beam_is_installed};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// Far more than anything here needs on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+const COOKIE: &str = "rendez-tests";
+/// The nodes that the attached one is connected to, hidden ones among them, the sidecar left out.
+const CONNECTED: &str = "[N || N <- lists:sort(nodes(connected)), \
+                         string:prefix(atom_to_list(N), \"rendez-\") =:= nomatch]";
+
+fn name(text: &str) -> NodeName {
+    text.parse().expect("a node name")
+}
+
+fn erl(epmd: &Epmd, name: &str) -> Beam {
+    Beam::start(epmd, &BeamOptions::erl(name))
+}
+
+/// A node that connects to nobody by itself: without this, `global` would make the mesh of what the sidecar
+/// connected.
+fn loner(name: &str) -> BeamOptions {
+    BeamOptions::erl(name).flags(["-connect_all", "false"])
+}
+
+fn list(names: &[&str]) -> Vec<Source> {
+    let nodes: Vec<_> = names.iter().map(|text| name(text)).collect();
+    vec![Source::new("list", move || {
+        let nodes = nodes.clone();
+        Ok(Box::new(List::new(ListConfig { nodes })))
+    })]
+}
+
+fn options(target: &str, epmd: &Epmd) -> AttachOptions {
+    AttachOptions {
+        epmd_port: epmd.port,
+        policy: Policy {
+            backoff: Backoff::new(Duration::from_millis(50), Duration::from_millis(500)).unwrap(),
+            ..Policy::default()
+        },
+        ..AttachOptions::new(name(target), Secret::new(COOKIE))
+    }
+}
+
+/// A sidecar on a task of its own.
+struct Running {
+    own: NodeName,
+    stop: Option<oneshot::Sender<()>>,
+    ended: JoinHandle<Result<(), SidecarError>>,
+}
+
+impl Running {
+    async fn start(options: AttachOptions, peers: &[&str]) -> Self {
+        let sidecar = Sidecar::start(options, list(peers)).await.unwrap();
+        let own = sidecar.node().name().clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let ended = tokio::spawn(sidecar.run(async {
+            let _ = stopped.await;
+        }));
+        Self {
+            own,
+            stop: Some(stop),
+            ended,
+        }
+    }
+
+    async fn stop(mut self) {
+        drop(self.stop.take());
+        timeout(PATIENCE, self.ended)
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_nodes_are_joined_and_see_only_a_hidden_node() {
+    if !beam_is_installed("the sidecar joins plain nodes") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let names = ["a@127.0.0.1", "b@127.0.0.1", "c@127.0.0.1"];
+    let [mut a, mut b, mut c] = names.map(|name| erl(&epmd, name));
+    let mut options = options(names[0], &epmd);
+    options.name = Some(name("rendez-a-1@127.0.0.1"));
+    let sidecar = Running::start(options, &names).await;
+    a.wait_for_nodes(&names[1..], PATIENCE);
+    assert!(b.nodes().contains(&names[0].to_owned()));
+    // The sidecar is a hidden node to the one it attached to, and nothing to the others.
+    assert_eq!(a.eval("nodes(hidden)"), format!("['{}']", sidecar.own));
+    assert_eq!(c.eval("nodes(hidden)"), "[]");
+
+    // A peer that comes back is joined again; the watcher tells that it went.
+    b.kill();
+    a.wait_for_nodes(&[names[2]], PATIENCE);
+    let mut b = erl(&epmd, names[1]);
+    a.wait_for_nodes(&names[1..], PATIENCE);
+    b.wait_for_nodes(&[names[0], names[2]], PATIENCE);
+
+    // So is one that someone disconnected.
+    a.eval("erlang:disconnect_node('c@127.0.0.1')");
+    a.wait_for_nodes(&names[1..], PATIENCE);
+
+    // When it stops, it leaves nothing behind: no node, no process, and the mesh stays.
+    let before = a.eval("length(processes())");
+    sidecar.stop().await;
+    a.wait_until("nodes(hidden)", PATIENCE, |hidden| hidden == "[]");
+    let fewer: usize = before.parse().unwrap();
+    a.wait_until("length(processes())", PATIENCE, |now| {
+        now.parse::<usize>().is_ok_and(|now| now < fewer)
+    });
+    assert_eq!(a.nodes(), &names[1..]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_cookie_ends_it_with_a_sentence() {
+    if !beam_is_installed("the sidecar with a wrong cookie") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let _a = Beam::start(&epmd, &BeamOptions::erl("a@127.0.0.1").cookie("another"));
+    let sidecar = Running::start(options("a@127.0.0.1", &epmd), &[]).await;
+    let ended = timeout(PATIENCE, sidecar.ended).await.unwrap().unwrap();
+    let error = ended.unwrap_err();
+    assert!(matches!(error, SidecarError::Cookie(_)), "{error}");
+    assert!(!error.to_string().contains(COOKIE), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_waits_for_its_node_and_comes_back_with_it() {
+    if !beam_is_installed("the attached node restarts") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let mut b = Beam::start(&epmd, &loner("b@127.0.0.1"));
+    // The node is not there yet.
+    let sidecar = Running::start(options("a@127.0.0.1", &epmd), &["b@127.0.0.1"]).await;
+    for _ in 0..2 {
+        let mut a = Beam::start(&epmd, &loner("a@127.0.0.1"));
+        a.wait_for_nodes(&["b@127.0.0.1"], PATIENCE);
+        a.kill();
+        b.wait_for_nodes(&[], PATIENCE);
+    }
+    sidecar.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_outlives_epmd() {
+    if !beam_is_installed("EPMD is killed and restarted") {
+        return;
+    }
+    let mut epmd = Epmd::start();
+    let mut a = Beam::start(&epmd, &loner("a@127.0.0.1"));
+    let mut b = Beam::start(&epmd, &loner("b@127.0.0.1"));
+    let sidecar = Running::start(options("a@127.0.0.1", &epmd), &["b@127.0.0.1"]).await;
+    a.wait_for_nodes(&["b@127.0.0.1"], PATIENCE);
+    epmd.kill();
+    // Connections do not need EPMD, new ones do.
+    a.eval("erlang:disconnect_node('b@127.0.0.1')");
+    b.wait_for_nodes(&[], PATIENCE);
+    assert_eq!(a.eval("length(nodes(hidden))"), "1");
+    epmd.restart();
+    // `erl` itself registers again only from OTP 26 on, so the nodes are started anew.
+    b.kill();
+    let mut b = Beam::start(&epmd, &loner("b@127.0.0.1"));
+    b.wait_for_nodes(&["a@127.0.0.1"], PATIENCE);
+    // The sidecar has registered again: whoever wants to can find it.
+    let ping = format!("net_adm:ping('{}')", sidecar.own);
+    b.wait_until(&ping, PATIENCE, |answer| answer == "pong");
+    sidecar.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_that_is_killed_is_replaced() {
+    if !beam_is_installed("the watcher is killed") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let mut a = Beam::start(&epmd, &loner("a@127.0.0.1"));
+    let mut b = Beam::start(&epmd, &loner("b@127.0.0.1"));
+    let sidecar = Running::start(options("a@127.0.0.1", &epmd), &["b@127.0.0.1"]).await;
+    a.wait_for_nodes(&["b@127.0.0.1"], PATIENCE);
+    let watchers = "[P || P <- processes(), {monitors, Monitors} <- [process_info(P, monitors)], \
+                    {process, M} <- Monitors, is_pid(M), \
+                    string:prefix(atom_to_list(node(M)), \"rendez-\") =/= nomatch]";
+    let count = format!("length({watchers})");
+    for _ in 0..2 {
+        a.wait_until(&count, PATIENCE, |count| count == "1");
+        a.eval(&format!("[exit(P, kill) || P <- {watchers}]"));
+    }
+    a.wait_until(&count, PATIENCE, |count| count == "1");
+    a.eval("erlang:disconnect_node('b@127.0.0.1')");
+    a.wait_for_nodes(&["b@127.0.0.1"], PATIENCE);
+    b.wait_for_nodes(&["a@127.0.0.1"], PATIENCE);
+    sidecar.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peers_that_cannot_be_joined_hold_up_no_one() {
+    if !beam_is_installed("peers that cannot be joined") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let mut a = Beam::start(&epmd, &loner("a@127.0.0.1"));
+    let _foreign = Beam::start(&epmd, &loner("foreign@127.0.0.1").cookie("another"));
+    let mut b = Beam::start(&epmd, &loner("b@127.0.0.1"));
+    let peers = [
+        "foreign@127.0.0.1",
+        "nobody@127.0.0.1",
+        "short@localhost",
+        "nowhere@no-such-host.invalid",
+        "b@127.0.0.1",
+    ];
+    let sidecar = Running::start(options("a@127.0.0.1", &epmd), &peers).await;
+    a.wait_until(CONNECTED, PATIENCE, |nodes| nodes == "['b@127.0.0.1']");
+    b.wait_for_nodes(&["a@127.0.0.1"], PATIENCE);
+    // A name of the other kind never becomes an atom there.
+    let atom = "try binary_to_existing_atom(<<\"short@\", \"localhost\">>) of _ -> made catch _:_ -> none end";
+    assert_eq!(a.eval(atom), "none");
+    sidecar.stop().await;
+}
