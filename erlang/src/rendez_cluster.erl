@@ -315,7 +315,8 @@ ask(What, From, #state{asked = Asked} = State) ->
 answer(status, Map, State) ->
     status(Map, State);
 answer(peers, #{nodes := Nodes}, #state{up = Up}) ->
-    Named = maps:from_list([{Name, true} || #{node := Name} <- Nodes]),
+    %% A node that is up and that nobody names is in the status too, so that it is not named in vain.
+    Named = maps:from_list([{Name, true} || #{node := Name, named_by := [_ | _]} <- Nodes]),
     [Node || Node <- maps:keys(Up), is_map_key(atom_to_binary(Node), Named)].
 
 status(Map, #state{config = #{name := Name, dist := {Module, _}}, workers = Workers, up = Up}) ->

@@ -5,7 +5,7 @@
 %% all other options, and the last word on them.
 -module(rendez_config).
 
--export([clusters/1, cluster/1, resolve/2, name/1, duration_ms/1]).
+-export([clusters/1, cluster/1, resolve/2, name/1, duration_ms/1, show_module/1]).
 
 -export_type([cluster/0, provider/0]).
 
@@ -268,7 +268,7 @@ provider(Module, Options) ->
                      "child_spec/1", [show_module(Module)]);
         false -> ok
     end,
-    #{name => atom_to_binary(Module),
+    #{name => unicode:characters_to_binary(show_module(Module)),
       module => Module,
       options => maps:without(?POLLER, Options),
       interval => span(Module, interval, Options, ?INTERVAL_MS),
@@ -331,6 +331,8 @@ exports(Module, Functions) ->
 
 words(Atoms) -> lists:join(", ", [atom_to_list(Atom) || Atom <- Atoms]).
 
+%% @doc A module as its language writes it: Elixir's without the prefix that only Erlang sees.
+-spec show_module(module() | binary()) -> binary().
 show_module(Module) when is_binary(Module) ->
     case Module of
         <<"Elixir.", Name/binary>> -> Name;

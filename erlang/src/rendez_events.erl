@@ -140,6 +140,6 @@ log(Level, Format, Arguments, #events{window = Window, lines = Lines} = State) -
     end.
 
 write(Level, Format, Arguments, #events{cluster = Cluster} = State) ->
-    ?LOG(Level, "rendez ~ts: " ++ Format, [Cluster | Arguments],
+    ?LOG(Level, "rendez ~ts: " ++ Format, [rendez_config:show_module(Cluster) | Arguments],
          #{application => rendez, cluster => Cluster}),
     State.

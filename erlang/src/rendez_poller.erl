@@ -126,34 +126,34 @@ lookup(Module, Options, Inner) ->
         end
     catch
         Class:Reason:Stack ->
-            {error, text("~ts crashed: ~ts:~0tP~ts", [Module, Class, Reason, 12, where(Stack)]), none}
+            {error, text("~ts crashed: ~ts~ts", [show(Module), crash(Class, Reason), where(Stack)]), none}
     end.
 
 poll(Module) ->
     case names(Module:poll()) of
         {ok, Names} -> {ok, Names, none};
-        {error, What} -> {error, text("~ts:poll/0 ~ts", [Module, What]), none}
+        {error, What} -> {error, text("~ts:poll/0 ~ts", [show(Module), What]), none}
     end.
 
 stateful(Module, Options, none) ->
     case Module:init(Options) of
         {ok, Inner} -> stateful(Module, Options, {ok, Inner});
-        {error, Reason} -> {error, text("~ts:init/1 failed: ~ts", [Module, reason(Reason)]), none};
+        {error, Reason} -> {error, text("~ts:init/1 failed: ~ts", [show(Module), reason(Reason)]), none};
         Other -> {error, text("~ts:init/1 has to return {ok, State} or {error, Reason}; it returned ~0tP",
-                              [Module, Other, 12]), none}
+                              [show(Module), Other, 12]), none}
     end;
 stateful(Module, _Options, {ok, Inner}) ->
     case Module:peers(Inner) of
         {ok, Peers, Next} ->
             case names(Peers) of
                 {ok, Names} -> {ok, Names, {ok, Next}};
-                {error, What} -> {error, text("~ts:peers/1 ~ts", [Module, What]), {ok, Next}}
+                {error, What} -> {error, text("~ts:peers/1 ~ts", [show(Module), What]), {ok, Next}}
             end;
         {error, Reason, Next} ->
-            {error, text("~ts:peers/1 failed: ~ts", [Module, reason(Reason)]), {ok, Next}};
+            {error, text("~ts:peers/1 failed: ~ts", [show(Module), reason(Reason)]), {ok, Next}};
         Other ->
             {error, text("~ts:peers/1 has to return {ok, Peers, State} or {error, Reason, State}; it returned ~0tP",
-                         [Module, Other, 12]), none}
+                         [show(Module), Other, 12]), none}
     end.
 
 %% A module's error is often a sentence already.
@@ -168,11 +168,24 @@ reason(Reason) ->
         false -> io_lib:format("~0tP", [Reason, 12])
     end.
 
+show(Module) -> rendez_config:show_module(Module).
+
+%% An exception of Elixir's is a map in Erlang's eyes. Its message is for people.
+crash(error, #{'__exception__' := true, '__struct__' := Struct} = Exception) ->
+    try
+        Message = apply(binary_to_atom(<<"Elixir.Exception">>), message, [Exception]),
+        [show(Struct), ": ", Message]
+    catch
+        _:_ -> show(Struct)
+    end;
+crash(Class, Reason) ->
+    io_lib:format("~ts:~0tP", [Class, Reason, 12]).
+
 %% Where it crashed, without the arguments: one of them may be a secret.
 where([{Module, Function, Arguments, _} | _]) when is_list(Arguments) ->
     where([{Module, Function, length(Arguments), []}]);
 where([{Module, Function, Arity, _} | _]) ->
-    io_lib:format(" in ~ts:~ts/~b", [Module, Function, Arity]);
+    io_lib:format(" in ~ts:~ts/~b", [show(Module), Function, Arity]);
 where(_) ->
     "".
 
@@ -241,10 +254,10 @@ serve(Options, #state{provider = #{module := Module}} = State) ->
         {ok, Pid, _} when is_pid(Pid) -> {ok, State#state{served = Pid}};
         %% Someone else looks after it.
         {error, {already_started, _}} -> {ok, State};
-        Other -> {error, text("~ts did not start: ~0tP", [Module, Other, 12]), State}
+        Other -> {error, text("~ts did not start: ~0tP", [show(Module), Other, 12]), State}
     catch
         Class:Reason:Stack ->
-            {error, text("~ts did not start: ~ts:~0tP~ts", [Module, Class, Reason, 12, where(Stack)]), State}
+            {error, text("~ts did not start: ~ts~ts", [show(Module), crash(Class, Reason), where(Stack)]), State}
     end.
 
 start_served(Module, Options) ->
