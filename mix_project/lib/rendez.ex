@@ -110,8 +110,8 @@ defmodule Rendez do
 
   Raises `ArgumentError` where an option is wrong: it has to be put right, and no restart would do that.
 
-      iex> Rendez.start_link(via: :dsn)
-      ** (ArgumentError) ...
+      iex> Rendez.start_link(via: [multicast: [prot: 45_900]])
+      ** (ArgumentError) via.multicast.prot: there is no such option; did you mean port?
   """
   @spec start_link(options()) :: {:ok, pid()} | {:error, term()}
   def start_link(options) do
