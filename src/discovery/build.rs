@@ -1,5 +1,6 @@
 //! From a configuration to a provider.
 
+use super::multicast::Multicast;
 use super::{Context, External, List, Provider, SelfOnly, dns, epmd};
 use crate::config::{ConfigError, Problem, Via};
 
@@ -23,8 +24,9 @@ pub fn build(via: &Via, context: &Context) -> Result<Box<dyn Provider>, ConfigEr
         Via::Dns(config) => {
             dns::provider(config, context).map_err(|invalid| refused(invalid.to_string()))?
         }
-        Via::Multicast(_) => {
-            return Err(refused("it comes with the next commit".into()));
-        }
+        Via::Multicast(config) => Box::new(
+            Multicast::new(config.clone(), context)
+                .map_err(|invalid| refused(invalid.to_string()))?,
+        ),
     })
 }

@@ -198,9 +198,9 @@ impl Announcer {
         self.counters
     }
 
-    /// Counts a datagram that the system did not send.
-    pub fn count_send_error(&mut self) {
-        self.counters.send_errors += 1;
+    /// Counts copies of announcements that the system did not send.
+    pub fn count_send_errors(&mut self, copies: u64) {
+        self.counters.send_errors += copies;
     }
 
     /// How many other nodes live.
