@@ -78,6 +78,7 @@ circumstances(Node) ->
 because(Reason, Format, Arguments) ->
     throw({?MODULE, Reason, Format, Arguments}).
 
+-spec diagnose(node(), map(), integer()) -> no_return().
 diagnose(Node, #{own := Own, proto_dist := Proto} = Circumstances, Until) ->
     {Name, Host} = case string:split(atom_to_list(Node), "@") of
         [N, H] when N =/= "", H =/= "" -> {N, H};
@@ -218,6 +219,7 @@ epmd_port() ->
             end
     end.
 
+-spec node_port(node(), inet:ip_address(), inet:port_number(), inet | inet6, map(), integer()) -> no_return().
 node_port(Node, Address, Port, Family, #{proto_dist := Proto} = Circumstances, Until) ->
     Where = [Node, show(Address), Port],
     Options = [Family, binary, {packet, 2}, {active, false}, {nodelay, true}],
@@ -244,6 +246,7 @@ node_port(Node, Address, Port, Family, #{proto_dist := Proto} = Circumstances, U
     end.
 
 %% The handshake as we would do it, up to the answer to our proof.
+-spec handshake(gen_tcp:socket(), [term()], map(), integer()) -> no_return().
 handshake(Socket, [Node | _] = Where, #{own := Own, cookie := Cookie}, Until) ->
     Name = atom_to_binary(Own),
     Creation = 1,

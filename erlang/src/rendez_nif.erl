@@ -15,6 +15,9 @@
 
 -on_load(load/0).
 
+%% Not a function of its own: dialyzer knows what stands in for a NIF only by this call.
+-define(NOT_LOADED, erlang:nif_error({nif_not_loaded, ?MODULE})).
+
 -opaque handle() :: reference().
 %% A running cluster. It stops when this is garbage collected, when its owner dies, and at `stop/1'.
 
@@ -54,54 +57,50 @@ path() ->
 %% `{rendez, Tag, {event, Kind :: atom(), map()}}', `{rendez, Tag, {status, StatusTag, map()}}' and,
 %% at its end, `{rendez, Tag, stopped}', or `{rendez, Tag, {stopped, Message}}' if it crashed.
 -spec start(Owner :: pid(), options()) -> {ok, handle(), tag()} | {error, Message :: binary()}.
-start(_Owner, _Options) -> not_loaded().
+start(_Owner, _Options) -> ?NOT_LOADED.
 
 %% @doc Stops the cluster: its providers say goodbye, then its owner gets `{rendez, Tag, stopped}'.
 -spec stop(handle()) -> ok.
-stop(_Handle) -> not_loaded().
+stop(_Handle) -> ?NOT_LOADED.
 
 %% @doc What the provider `Name', which runs in the BEAM, learnt.
 -spec observe(handle(), Provider :: binary(), observation()) -> ok | {error, Message :: binary()}.
-observe(_Handle, _Provider, _Observation) -> not_loaded().
+observe(_Handle, _Provider, _Observation) -> ?NOT_LOADED.
 
 %% @doc What became of the cluster's connections.
 -spec report(handle(), report()) -> ok | {error, Message :: binary()}.
-report(_Handle, _Report) -> not_loaded().
+report(_Handle, _Report) -> ?NOT_LOADED.
 
 %% @doc Asks for the status; it comes as `{rendez, Tag, {status, StatusTag, map()}}'.
 -spec status(handle(), StatusTag :: reference()) -> ok.
-status(_Handle, _StatusTag) -> not_loaded().
+status(_Handle, _StatusTag) -> ?NOT_LOADED.
 
 %% @doc Every provider looks now, and every waiting backoff is over.
 -spec refresh(handle()) -> ok.
-refresh(_Handle) -> not_loaded().
+refresh(_Handle) -> ?NOT_LOADED.
 
 %% @doc Checks options without starting anything.
 -spec check(options()) -> ok | {error, Message :: binary()}.
-check(_Options) -> not_loaded().
+check(_Options) -> ?NOT_LOADED.
 
 %% @doc Looks once. `Owner' gets `{rendez, Tag, {resolved, {ok, [Name]} | {error, Message}}}'.
 -spec resolve(Owner :: pid(), options(), WithinMs :: pos_integer()) ->
     {ok, tag()} | {error, Message :: binary()}.
-resolve(_Owner, _Options, _WithinMs) -> not_loaded().
+resolve(_Owner, _Options, _WithinMs) -> ?NOT_LOADED.
 
 %% @doc The words that `via' takes.
 -spec providers() -> [atom()].
-providers() -> not_loaded().
+providers() -> ?NOT_LOADED.
 
 %% @doc Whether `via' takes the word for a native provider: one of {@link providers/0} or another name for
 %% one.
 -spec is_provider(atom() | binary()) -> boolean().
-is_provider(_Word) -> not_loaded().
+is_provider(_Word) -> ?NOT_LOADED.
 
 %% @doc The options of a cluster that belong to no provider.
 -spec cluster_options() -> [atom()].
-cluster_options() -> not_loaded().
+cluster_options() -> ?NOT_LOADED.
 
 %% @doc The version of the library.
 -spec version() -> binary().
-version() -> not_loaded().
-
--spec not_loaded() -> no_return().
-not_loaded() ->
-    erlang:nif_error({nif_not_loaded, ?MODULE}).
+version() -> ?NOT_LOADED.

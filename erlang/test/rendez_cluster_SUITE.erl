@@ -1,0 +1,363 @@
+%% @doc Clusters of real nodes.
+-module(rendez_cluster_SUITE).
+-compile([export_all, nowarn_export_all]).
+
+-include_lib("stdlib/include/assert.hrl").
+
+-define(config(Key, Config), proplists:get_value(Key, Config)).
+
+all() ->
+    [joins_and_tells,
+     sees_a_node_go_and_come_back,
+     a_silent_peer_holds_up_no_one_else,
+     says_why_the_cookie_does_not_fit,
+     a_module_provider_that_crashes_removes_nothing,
+     begins_when_the_node_becomes_alive,
+     an_empty_environment_starts_nothing,
+     the_environment_starts_clusters,
+     the_environment_is_refused_in_words,
+     two_clusters_side_by_side,
+     ends_with_its_owner,
+     a_distribution_of_the_users_own,
+     no_atom_for_a_name_that_is_not_connected_to,
+     forty_nodes_down_at_once,
+     reloading_the_library_while_clusters_run].
+
+init_per_testcase(_, Config) ->
+    process_flag(trap_exit, true),
+    [{epmd, rendez_peers:epmd()} | Config].
+
+end_per_testcase(_, Config) ->
+    rendez_peers:stop_epmd(?config(epmd, Config)),
+    ok.
+
+-define(LIST(Names), [{via, {list, [{node_list, Names}]}}]).
+
+%% Runs `Fun' with these nodes, and ends them.
+with(Config, Names, Fun) ->
+    Peers = [rendez_peers:start(?config(epmd, Config), Name) || Name <- Names],
+    try apply(Fun, Peers)
+    after lists:foreach(fun rendez_peers:stop/1, Peers)
+    end.
+
+rpc(Peer, Function, Arguments) -> rendez_peers:call(Peer, ?MODULE, Function, Arguments).
+
+start_cluster(Peer, Options) ->
+    {ok, _} = rendez_peers:call(Peer, application, ensure_all_started, [rendez]),
+    {ok, Pid} = rpc(Peer, listen, [Options]),
+    Pid.
+
+%% On the peer: starts a cluster, and a process that keeps its events. What happens before the
+%% subscription, such as a discovery, is not among them.
+listen(Options) ->
+    Self = self(),
+    Pid = spawn(fun() ->
+        receive start -> ok end,
+        Started = rendez:start_cluster(Options),
+        ok = rendez:subscribe(maps:get(name, maps:from_list(Options), rendez)),
+        Self ! {self(), Started},
+        keep([])
+    end),
+    catch unregister(listener),
+    true = register(listener, Pid),
+    Pid ! start,
+    receive {Pid, Started} -> Started end.
+
+keep(Events) ->
+    receive
+        {rendez, _, Event} -> keep([Event | Events]);
+        {events, From} -> From ! {events, lists:reverse(Events)}, keep(Events)
+    end.
+
+events() ->
+    listener ! {events, self()},
+    receive {events, Events} -> Events after 5000 -> error(no_listener) end.
+
+has_event(Peer, Kind, Subject) ->
+    case [Info || {K, S, Info} <- rpc(Peer, events, []), K =:= Kind, S =:= Subject] of
+        [] -> false;
+        [Info | _] -> {true, Info}
+    end.
+
+event(Peer, Kind, Subject) ->
+    rendez_peers:until(fun() -> has_event(Peer, Kind, Subject) =/= false end),
+    {true, Info} = has_event(Peer, Kind, Subject),
+    Info.
+
+joins_and_tells(Config) ->
+    with(Config, [a, b], fun(A, B) ->
+        start_cluster(A, ?LIST(['b@127.0.0.1', "c@127.0.0.1"])),
+        Joined = event(A, joined, 'b@127.0.0.1'),
+        ?assertMatch(#{after_ms := Ms} when is_integer(Ms), Joined),
+        ?assertEqual(['b@127.0.0.1'], rendez_peers:call(A, erlang, nodes, [])),
+        ?assertEqual(['b@127.0.0.1'], rendez_peers:call(A, rendez, peers, [rendez])),
+        ?assertEqual(['a@127.0.0.1'], rendez_peers:call(B, erlang, nodes, [])),
+        ?assertMatch(#{reason := not_registered, attempts := N, message := M} when N >= 1 andalso is_binary(M),
+                     event(A, connect_failed, 'c@127.0.0.1')),
+        Status = rendez_peers:call(A, rendez, status, [rendez]),
+        ?assertMatch(#{alive := true, cluster := rendez, connected := ['b@127.0.0.1'],
+                       providers := [#{name := <<"list">>, nodes := 2}]}, Status),
+        %% Neither the own name nor anything else comes twice after a refresh.
+        ok = rendez_peers:call(A, rendez, refresh, [rendez]),
+        ok = rendez_peers:call(A, rendez, stop_cluster, [rendez]),
+        ?assertEqual(['b@127.0.0.1'], rendez_peers:call(A, erlang, nodes, []))
+    end).
+
+sees_a_node_go_and_come_back(Config) ->
+    with(Config, [a], fun(A) ->
+        B = rendez_peers:start(?config(epmd, Config), b),
+        start_cluster(A, ?LIST(['b@127.0.0.1'])),
+        event(A, joined, 'b@127.0.0.1'),
+        rendez_peers:stop(B),
+        event(A, left, 'b@127.0.0.1'),
+        rendez_peers:until(fun() -> rendez_peers:call(A, rendez, peers, [rendez]) =:= [] end),
+        B2 = rendez_peers:start(?config(epmd, Config), b),
+        try
+            ok = rendez_peers:call(A, rendez, refresh, [rendez]),
+            rendez_peers:until(fun() -> rendez_peers:call(A, rendez, peers, [rendez]) =:= ['b@127.0.0.1'] end)
+        after
+            rendez_peers:stop(B2)
+        end
+    end).
+
+%% A socket that accepts and never answers, registered with EPMD as a node: connecting to it takes
+%% net_setuptime. Meanwhile another node joins.
+a_silent_peer_holds_up_no_one_else(Config) ->
+    {EpmdPort, _} = ?config(epmd, Config),
+    {ok, Silent} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}, {active, false}]),
+    {ok, Port} = inet:port(Silent),
+    {ok, Registration} = gen_tcp:connect({127, 0, 0, 1}, EpmdPort, [binary, {active, false}]),
+    %% ALIVE2_REQ of a normal node named `silent'.
+    Request = <<120, Port:16, 77, 0, 6:16, 5:16, 6:16, "silent", 0:16>>,
+    ok = gen_tcp:send(Registration, <<(byte_size(Request)):16, Request/binary>>),
+    {ok, <<_, 0, _/binary>>} = gen_tcp:recv(Registration, 0, 5000),
+    with(Config, [a, b], fun(A, _B) ->
+        start_cluster(A, ?LIST(['silent@127.0.0.1', 'b@127.0.0.1'])),
+        event(A, joined, 'b@127.0.0.1'),
+        %% The attempt at the silent one is still under way: nothing waited for it.
+        ?assertEqual(false, has_event(A, connect_failed, 'silent@127.0.0.1')),
+        ?assertMatch(#{connecting := ['silent@127.0.0.1']}, rendez_peers:call(A, rendez, status, [rendez])),
+        ?assertMatch(#{reason := timeout}, event(A, connect_failed, 'silent@127.0.0.1'))
+    end),
+    gen_tcp:close(Registration),
+    gen_tcp:close(Silent).
+
+says_why_the_cookie_does_not_fit(Config) ->
+    with(Config, [a], fun(A) ->
+        B = rendez_peers:start(?config(epmd, Config), b, #{cookie => "another"}),
+        try
+            start_cluster(A, ?LIST(['b@127.0.0.1'])),
+            #{reason := Reason, message := Message} = event(A, connect_failed, 'b@127.0.0.1'),
+            ?assertEqual(cookie, Reason),
+            ?assertNotEqual(nomatch, string:find(Message, "set the same cookie")),
+            ?assertEqual(nomatch, string:find(Message, "a-cookie-of-the-tests"))
+        after
+            rendez_peers:stop(B)
+        end
+    end).
+
+a_module_provider_that_crashes_removes_nothing(Config) ->
+    with(Config, [a, b], fun(A, _B) ->
+        Say = fun(What) -> rendez_peers:call(A, rendez_test_provider, say, [What]) end,
+        Say(['b@127.0.0.1']),
+        Pid = start_cluster(A, [{via, rendez_test_provider}, {interval, "50ms"}, {timeout, "200ms"}]),
+        Name = <<"rendez_test_provider">>,
+        event(A, joined, 'b@127.0.0.1'),
+        lists:foreach(fun({What, Part}) ->
+            Say(What),
+            ok = rendez_peers:call(A, rendez, refresh, [rendez]),
+            rendez_peers:until(fun() ->
+                ok = rendez_peers:call(A, rendez, refresh, [rendez]),
+                #{providers := [Provider]} = rendez_peers:call(A, rendez, status, [rendez]),
+                string:find(maps:get(message, Provider, <<>>), Part) =/= nomatch
+            end),
+            ?assertEqual(['b@127.0.0.1'], rendez_peers:call(A, rendez, peers, [rendez]))
+        end, [{crash, "crashed_on_purpose"},
+              {killed, "ended with killed"},
+              {hang, "no answer within 200 ms"},
+              {not_a_list, "list of node names"},
+              {[b, 17], "one is 17"},
+              {[<<"no host">>], "no node name"}]),
+        ?assertMatch(#{message := _}, event(A, provider_failed, Name)),
+        ?assertEqual(false, has_event(A, withdrawn, <<"b@127.0.0.1">>)),
+        Say([<<"b@127.0.0.1">>]),
+        ok = rendez_peers:call(A, rendez, refresh, [rendez]),
+        event(A, provider_recovered, Name),
+        %% An empty answer is an answer.
+        Say([]),
+        event(A, withdrawn, <<"b@127.0.0.1">>),
+        ?assertEqual(Pid, rendez_peers:call(A, erlang, whereis, [rendez]))
+    end).
+
+begins_when_the_node_becomes_alive(Config) ->
+    with(Config, [b], fun(_B) ->
+        A = rendez_peers:start_dead(?config(epmd, Config)),
+        try
+            ok = rpc(A, keep_log, []),
+            start_cluster(A, ?LIST(['b@127.0.0.1'])),
+            ?assertMatch(#{alive := false, connected := []}, rendez_peers:call(A, rendez, status, [rendez])),
+            ?assertEqual([], rendez_peers:call(A, rendez, peers, [rendez])),
+            ok = rendez_peers:call(A, rendez, refresh, [rendez]),
+            timer:sleep(2500),
+            ?assertMatch([_], [Line || Line <- rpc(A, log_lines, []), string:find(Line, "not alive") =/= nomatch]),
+            {ok, _} = rendez_peers:call(A, net_kernel, start, ['a@127.0.0.1', #{name_domain => longnames}]),
+            event(A, joined, 'b@127.0.0.1'),
+            ?assertMatch(#{alive := true, node := 'a@127.0.0.1'}, rendez_peers:call(A, rendez, status, [rendez]))
+        after
+            rendez_peers:stop(A)
+        end
+    end).
+
+%% A logger handler that keeps the lines in a table.
+keep_log() ->
+    Self = self(),
+    spawn(fun() ->
+        log_table = ets:new(log_table, [named_table, public, ordered_set]),
+        Self ! ready,
+        receive after infinity -> ok end
+    end),
+    receive ready -> ok end,
+    ok = logger:set_primary_config(level, debug),
+    logger:add_handler(keeper, ?MODULE, #{level => debug}).
+
+log(Event, _Config) ->
+    Line = unicode:characters_to_binary(logger_formatter:format(Event, #{single_line => true})),
+    ets:insert(log_table, {erlang:unique_integer([monotonic]), Line}),
+    ok.
+
+log_lines() -> [Line || {_, Line} <- ets:tab2list(log_table)].
+
+an_empty_environment_starts_nothing(Config) ->
+    with(Config, [a], fun(A) ->
+        {ok, _} = rendez_peers:call(A, application, ensure_all_started, [rendez]),
+        ?assertEqual([], rendez_peers:call(A, supervisor, which_children, [rendez_sup]))
+    end).
+
+the_environment_starts_clusters(Config) ->
+    with(Config, [a, b], fun(A, _B) ->
+        ok = rendez_peers:call(A, application, load, [rendez]),
+        lists:foreach(fun({Key, Value}) -> ok = rendez_peers:call(A, application, set_env, [rendez, Key, Value]) end,
+                      [{via, list}, {node_list, ['b@127.0.0.1']},
+                       {clusters, [{second, [{via, self}]}, #{name => third, via => self}]}]),
+        {ok, _} = rendez_peers:call(A, application, ensure_all_started, [rendez]),
+        rendez_peers:until(fun() -> rendez_peers:call(A, rendez, peers, [rendez]) =:= ['b@127.0.0.1'] end),
+        ?assertEqual([second, third],
+                     [maps:get(cluster, rendez_peers:call(A, rendez, status, [Name])) || Name <- [second, third]])
+    end).
+
+the_environment_is_refused_in_words(Config) ->
+    with(Config, [a], fun(A) ->
+        ok = rendez_peers:call(A, application, load, [rendez]),
+        Try = fun(Env) ->
+            lists:foreach(fun(Key) -> rendez_peers:call(A, application, unset_env, [rendez, Key]) end,
+                          [via, dns_nam, clusters, dns_name]),
+            lists:foreach(fun({Key, Value}) -> rendez_peers:call(A, application, set_env, [rendez, Key, Value]) end, Env),
+            {error, {rendez, {{invalid_options, Message}, _}}} =
+                rendez_peers:call(A, application, ensure_all_started, [rendez]),
+            Message
+        end,
+        ?assertNotEqual(nomatch, string:find(Try([{via, dns}, {dns_nam, "x"}]), "did you mean dns_name?")),
+        ?assertNotEqual(nomatch, string:find(Try([{dns_name, "x"}]), "via")),
+        ?assertNotEqual(nomatch, string:find(Try([{clusters, [[{via, self}]]}]), "name")),
+        ?assertNotEqual(nomatch, string:find(Try([{clusters, [{x, [{via, self}]}, {x, [{via, self}]}]}]), "twice"))
+    end).
+
+two_clusters_side_by_side(Config) ->
+    with(Config, [a, b, c], fun(A, _B, _C) ->
+        start_cluster(A, [{name, one} | ?LIST(['b@127.0.0.1'])]),
+        start_cluster(A, [{name, two} | ?LIST(['c@127.0.0.1'])]),
+        rendez_peers:until(fun() -> rendez_peers:call(A, rendez, peers, [one]) =:= ['b@127.0.0.1'] end),
+        rendez_peers:until(fun() -> rendez_peers:call(A, rendez, peers, [two]) =:= ['c@127.0.0.1'] end),
+        ok = rendez_peers:call(A, rendez, stop_cluster, [one]),
+        ?assertEqual({error, not_found}, rendez_peers:call(A, rendez, stop_cluster, [one])),
+        ?assertEqual(['c@127.0.0.1'], rendez_peers:call(A, rendez, peers, [two]))
+    end).
+
+%% Killed, it cannot stop the native side; the end of the owner does. The supervisor starts another.
+ends_with_its_owner(Config) ->
+    with(Config, [a, b], fun(A, _B) ->
+        Pid = start_cluster(A, ?LIST(['b@127.0.0.1'])),
+        event(A, joined, 'b@127.0.0.1'),
+        rendez_peers:call(A, erlang, exit, [Pid, kill]),
+        rendez_peers:until(fun() ->
+            New = rendez_peers:call(A, erlang, whereis, [rendez]),
+            is_pid(New) andalso New =/= Pid
+        end),
+        rendez_peers:until(fun() -> rendez_peers:call(A, rendez, peers, [rendez]) =:= ['b@127.0.0.1'] end)
+    end).
+
+a_distribution_of_the_users_own(Config) ->
+    with(Config, [a], fun(A) ->
+        ok = rpc(A, dist_table, []),
+        start_cluster(A, [{dist, {?MODULE, #{greeting => hello}}} | ?LIST(["b@127.0.0.1", "refused@127.0.0.1"])]),
+        event(A, joined, 'b@127.0.0.1'),
+        ?assertMatch(#{reason := refused, message := <<"as told">>}, event(A, connect_failed, 'refused@127.0.0.1')),
+        %% It sends no notices: the members are compared.
+        true = rendez_peers:call(A, ets, delete, [dist_table, 'b@127.0.0.1']),
+        event(A, left, 'b@127.0.0.1')
+    end).
+
+dist_table() ->
+    Self = self(),
+    spawn(fun() -> ets:new(dist_table, [named_table, public]), Self ! ready, receive after infinity -> ok end end),
+    receive ready -> ok end.
+
+init(#{greeting := hello}) -> {ok, state}.
+members(state) -> [Node || {Node} <- ets:tab2list(dist_table)].
+connect('refused@127.0.0.1', state) -> {error, {refused, <<"as told">>}};
+connect(Node, state) -> timer:sleep(100), true = ets:insert(dist_table, {Node}), ok.
+disconnect(Node, state) -> timer:sleep(100), true = ets:delete(dist_table, Node), ok.
+
+no_atom_for_a_name_that_is_not_connected_to(Config) ->
+    with(Config, [a], fun(A) ->
+        Names = [iolist_to_binary(["stranger", integer_to_list(N), "@10.255.255.1"]) || N <- lists:seq(1, 1000)],
+        start_cluster(A, [{via, rendez_test_provider}, {accept, ["*@127.0.0.1"]}]),
+        ok = rendez_peers:call(A, rendez_test_provider, say, [[<<"known@127.0.0.1">> | Names]]),
+        ok = rendez_peers:call(A, rendez, refresh, [rendez]),
+        ?assertMatch(#{provider := <<"rendez_test_provider">>}, event(A, discovered, <<"known@127.0.0.1">>)),
+        ?assertMatch(#{reason := not_accepted}, event(A, refused, <<"stranger1@10.255.255.1">>)),
+        rendez_peers:until(fun() ->
+            #{counters := #{refused := Refused}} = rendez_peers:call(A, rendez, status, [rendez]),
+            Refused >= 1000
+        end),
+        ?assertError(badarg, rendez_peers:call(A, erlang, binary_to_existing_atom, [<<"stranger7@10.255.255.1">>]))
+    end).
+
+%% The log stays short, and the names that nobody answers to hold up no one.
+forty_nodes_down_at_once(Config) ->
+    with(Config, [a, b], fun(A, _B) ->
+        ok = rpc(A, keep_log, []),
+        Absent = [iolist_to_binary(["absent", integer_to_list(N), "@127.0.0.1"]) || N <- lists:seq(1, 200)],
+        start_cluster(A, ?LIST(Absent ++ ["b@127.0.0.1"])),
+        event(A, joined, 'b@127.0.0.1'),
+        rendez_peers:until(fun() ->
+            #{counters := #{failed := Failed}} = rendez_peers:call(A, rendez, status, [rendez]),
+            Failed > 300
+        end),
+        Warnings = [Line || Line <- rpc(A, log_lines, []), string:find(Line, "warning: rendez") =/= nomatch],
+        ?assert(length(Warnings) > 10),
+        ?assert(length(Warnings) =< 101)
+    end).
+
+%% The module purged and loaded under running clusters: they begin again with the library that is there.
+reloading_the_library_while_clusters_run(Config) ->
+    with(Config, [a, b], fun(A, _B) ->
+        Pid = start_cluster(A, ?LIST(['b@127.0.0.1'])),
+        event(A, joined, 'b@127.0.0.1'),
+        ok = rpc(A, reload, [5]),
+        ok = rendez_peers:call(A, rendez, refresh, [rendez]),
+        rendez_peers:until(fun() ->
+            rendez_peers:call(A, rendez, peers, [rendez]) =:= ['b@127.0.0.1']
+        end),
+        ?assertEqual(Pid, rendez_peers:call(A, erlang, whereis, [rendez])),
+        rendez_peers:call(A, erlang, garbage_collect, [Pid]),
+        ?assertEqual(<<"0.1.0">>, rendez_peers:call(A, rendez_nif, version, []))
+    end).
+
+reload(0) -> ok;
+reload(Times) ->
+    code:purge(rendez_nif),
+    true = code:delete(rendez_nif),
+    code:purge(rendez_nif),
+    {module, rendez_nif} = code:load_file(rendez_nif),
+    reload(Times - 1).
