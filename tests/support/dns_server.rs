@@ -200,6 +200,20 @@ struct Response {
     delay: Duration,
 }
 
+impl Response {
+    /// Its size in bytes, or a little more, where `name` was asked for: header, question and EDNS, and each
+    /// record behind a pointer to its name (RFC 1035, section 4.1).
+    fn size(&self, name: &Name) -> usize {
+        let data = |record: &Record| match &record.data {
+            RData::A(_) => 4,
+            RData::AAAA(_) => 16,
+            _ => 64,
+        };
+        let records = self.answers.iter().chain(&self.authorities);
+        12 + name.len() + 4 + 11 + records.map(|record| 12 + data(record)).sum::<usize>()
+    }
+}
+
 impl Handler {
     /// `None`: silence.
     fn respond(&self, name: &Name, record_type: RecordType, tcp: bool) -> Option<Response> {
@@ -288,6 +302,16 @@ impl RequestHandler for Handler {
         };
         if !response.delay.is_zero() {
             tokio::time::sleep(response.delay).await;
+        }
+        let mut response = response;
+        let limit = request
+            .edns
+            .as_ref()
+            .map_or(512, |edns| edns.max_payload().max(512));
+        if !tcp && response.size(&name) > usize::from(limit) {
+            // hickory's own way leaves a piece of a record at the end, which OTP's `inet_res` does not read.
+            metadata.truncation = true;
+            response.answers.clear();
         }
         metadata.response_code = response.code;
         metadata.authoritative = true;
