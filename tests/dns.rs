@@ -472,6 +472,21 @@ async fn names_that_come_and_go_are_seen_while_their_time_to_live_is_short() {
 }
 
 #[tokio::test]
+async fn a_forming_cluster_looks_before_the_time_to_live_is_over() {
+    let server = DnsServer::start();
+    server.set_ttl(3600);
+    server.set("shop.test", Reply::addresses(["10.0.0.7"]));
+    let config = DnsConfig {
+        interval: Duration::from_secs(3600),
+        ..asking(&[server.address()], ["shop.test"])
+    };
+    let mut running = Running::start(&config);
+    running.until(&["shop@10.0.0.7"]).await;
+    server.set("shop.test", Reply::addresses(["10.0.0.7", "10.0.0.8"]));
+    running.until(&["shop@10.0.0.7", "shop@10.0.0.8"]).await;
+}
+
+#[tokio::test]
 async fn a_server_that_fails_for_a_while_removes_nothing() {
     let server = DnsServer::start();
     let here = || Reply::addresses(["10.0.0.7", "10.0.0.8"]);
@@ -605,20 +620,21 @@ async fn a_slow_name_does_not_hold_back_the_others() {
 
 #[tokio::test]
 async fn the_hosts_file_and_the_resolver_configuration_are_read_again() {
-    let files = Files::new("", "10.0.0.7 shop.test\n");
+    let server = DnsServer::start();
+    server.set("shop.two.test", Reply::addresses(["10.0.0.9"]));
+    let files = Files::new("search one.test\n", "10.0.0.7 shop\n");
     let config = DnsConfig {
         files: files.paths(),
         interval: Duration::from_secs(1),
-        ..asking(&["127.0.0.1:9".parse().unwrap()], ["shop.test"])
+        ..asking(&[server.address()], ["shop"])
     };
     let mut running = Running::start(&config);
     running.until(&["shop@10.0.0.7"]).await;
-    fs::write(
-        files.paths().hosts,
-        "10.0.0.7 shop.test\n10.0.0.8 shop.test\n",
-    )
-    .unwrap();
+    fs::write(files.paths().hosts, "10.0.0.7 shop\n10.0.0.8 shop\n").unwrap();
     running.until(&["shop@10.0.0.7", "shop@10.0.0.8"]).await;
+    fs::write(files.paths().hosts, "").unwrap();
+    fs::write(files.paths().resolv_conf, "search two.test\n").unwrap();
+    running.until(&["shop@10.0.0.9"]).await;
 }
 
 #[tokio::test]

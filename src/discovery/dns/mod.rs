@@ -47,8 +47,9 @@ use failure::Failure;
 use lookup::{Looked, look_up};
 use system::System;
 
-/// How long the names that answered wait for those that did not. The latter stay under way.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the names that answered wait for those that did not. The latter stay under way: what they find
+/// out is in a later answer, and must not delay the first join.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Makes the provider.
 ///

@@ -22,8 +22,35 @@ pub(super) struct System {
     files: SystemFiles,
     given: Vec<SocketAddr>,
     timeout: Duration,
-    servers: Option<(Stamp, Arc<Servers>)>,
+    servers: Option<Current>,
     hosts: Option<(Stamp, Arc<Hosts>)>,
+}
+
+/// The servers in use and what they were made of.
+struct Current {
+    stamp: Stamp,
+    setup: Setup,
+    servers: Arc<Servers>,
+}
+
+/// Whom to ask and how.
+#[derive(PartialEq, Eq)]
+struct Setup {
+    found: Found,
+    /// Where the servers come from, unless the user gave them.
+    origin: Option<String>,
+}
+
+impl Setup {
+    fn servers(&self, timeout: Duration) -> Result<Servers, String> {
+        let Found {
+            servers,
+            search,
+            ndots,
+        } = &self.found;
+        Servers::new(servers, self.origin.as_deref(), timeout)
+            .map(|servers| servers.searching(search.clone(), *ndots))
+    }
 }
 
 /// What tells two states of a file apart; `None` while it cannot be seen.
@@ -50,28 +77,42 @@ impl System {
     }
 
     /// The servers to ask now. A resolver configuration that could not be read, as it may be missing while
-    /// a machine starts, is tried every time.
+    /// a machine starts, is tried every time. The servers stay the same, with their open connections and what
+    /// is known of their speed, until the configuration says something else.
     ///
     /// # Errors
     /// Why no resolver could be made of the configuration.
     pub fn servers(&mut self) -> Result<Arc<Servers>, String> {
         let stamp = stamp(&self.files.resolv_conf);
-        if let Some((seen, servers)) = &self.servers
+        if let Some(current) = &self.servers
             && stamp.is_some()
-            && *seen == stamp
+            && current.stamp == stamp
         {
-            return Ok(servers.clone());
+            return Ok(current.servers.clone());
         }
-        let (servers, read) = self.read_servers()?;
-        let servers = Arc::new(servers);
-        self.servers = Some((stamp.filter(|_| read), servers.clone()));
-        Ok(servers)
+        let (setup, read) = self.read_setup();
+        let stamp = stamp.filter(|_| read);
+        match &mut self.servers {
+            Some(current) if current.setup == setup => {
+                current.stamp = stamp;
+                Ok(current.servers.clone())
+            }
+            _ => {
+                let servers = Arc::new(setup.servers(self.timeout)?);
+                self.servers = Some(Current {
+                    stamp,
+                    setup,
+                    servers: servers.clone(),
+                });
+                Ok(servers)
+            }
+        }
     }
 
-    /// The servers, and whether the configuration could be read.
-    fn read_servers(&self) -> Result<(Servers, bool), String> {
+    /// Whom to ask and how, and whether the configuration could be read.
+    fn read_setup(&self) -> (Setup, bool) {
         let path = self.files.resolv_conf.display();
-        let (mut system, origin, read) = match read(&self.files.resolv_conf) {
+        let (mut found, origin, read) = match read(&self.files.resolv_conf) {
             Ok(found) => (found, format!("from {path}"), true),
             // resolv.conf(5): without one, the name server of the own machine is asked.
             Err(error) => {
@@ -79,17 +120,17 @@ impl System {
                 (Found::default(), origin, false)
             }
         };
-        let (addresses, origin) = if self.given.is_empty() {
-            if system.servers.is_empty() {
-                let own = IpAddr::V4(Ipv4Addr::LOCALHOST);
-                system.servers.push(SocketAddr::new(own, DnsConfig::PORT));
-            }
-            (&system.servers, Some(origin))
+        let origin = if !self.given.is_empty() {
+            found.servers.clone_from(&self.given);
+            None
         } else {
-            (&self.given, None)
+            if found.servers.is_empty() {
+                let own = IpAddr::V4(Ipv4Addr::LOCALHOST);
+                found.servers.push(SocketAddr::new(own, DnsConfig::PORT));
+            }
+            Some(origin)
         };
-        Servers::new(addresses, origin.as_deref(), self.timeout)
-            .map(|servers| (servers.searching(system.search, system.ndots), read))
+        (Setup { found, origin }, read)
     }
 
     /// The hosts as they are now; none if the file is missing.
@@ -114,6 +155,7 @@ impl System {
 }
 
 /// What the system's configuration says.
+#[derive(PartialEq, Eq)]
 struct Found {
     servers: Vec<SocketAddr>,
     search: Vec<Name>,
@@ -193,6 +235,7 @@ mod tests {
         let mut system = system(folder.path());
 
         let missing = system.servers().unwrap();
+        assert!(Arc::ptr_eq(&missing, &system.servers().unwrap()));
         assert!(missing.asked().starts_with("127.0.0.1:53 (asked because "));
 
         fs::write(
