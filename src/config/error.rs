@@ -59,6 +59,16 @@ pub enum Problem {
         /// The nearest right spelling, where the option belongs, or what there is.
         remedy: String,
     },
+    /// The option is one of another provider's, or of the cluster's.
+    #[error("{at} is no option of {whose}, but of {owners}")]
+    Misplaced {
+        /// The option as the user wrote it.
+        at: String,
+        /// For whom it was given.
+        whose: String,
+        /// Whose it is.
+        owners: String,
+    },
     /// The option has a value that it does not take.
     #[error("{at} takes {takes}; got {got}")]
     Refused {

@@ -235,11 +235,7 @@ impl Layer {
                             providers: providers.join(", "),
                             remedy: format!("via: [{}: [{}: ...], ...]", owner.name, entry.name),
                         },
-                        None => Problem::Unknown {
-                            remedy: elsewhere(&entry.name)
-                                .unwrap_or_else(|| spelling(&entry.name, &groups)),
-                            at: entry.at,
-                        },
+                        None => unknown(entry, &groups),
                     });
                 }
             }
@@ -426,7 +422,7 @@ pub(super) fn find_group(word: &str) -> Option<&'static Group> {
         .find(|group| group.name == word || group.aliases.contains(&word))
 }
 
-/// Where an option belongs that the chosen provider does not take.
+/// Whose option it is that the chosen provider does not take.
 pub(super) fn elsewhere(name: &str) -> Option<String> {
     let owners: Vec<_> = PROVIDERS
         .iter()
@@ -434,12 +430,31 @@ pub(super) fn elsewhere(name: &str) -> Option<String> {
         .map(|group| group.name)
         .collect();
     if !owners.is_empty() {
-        return Some(format!("it is an option of {}", owners.join(" and ")));
+        return Some(owners.join(" and "));
     }
     CLUSTER
         .iter()
         .any(|option| option.name == name)
-        .then(|| "it is an option of the cluster and stands beside via".to_owned())
+        .then(|| "the cluster, beside via".to_owned())
+}
+
+/// An option that none of these providers takes.
+fn unknown(entry: Entry, groups: &[&'static Group]) -> Problem {
+    let at = entry.at;
+    match elsewhere(&entry.name) {
+        Some(owners) => {
+            let names: Vec<_> = groups.iter().map(|group| group.name).collect();
+            Problem::Misplaced {
+                at,
+                whose: names.join(" or "),
+                owners,
+            }
+        }
+        None => Problem::Unknown {
+            at,
+            remedy: spelling(&entry.name, groups),
+        },
+    }
 }
 
 fn spelling(name: &str, groups: &[&'static Group]) -> String {
@@ -557,10 +572,7 @@ fn spread(
     match takers.as_slice() {
         [] if strict && !chosen.is_empty() => {
             let groups: Vec<_> = chosen.iter().filter_map(Chosen::group).collect();
-            problems.push(Problem::Unknown {
-                remedy: elsewhere(&name).unwrap_or_else(|| spelling(&name, &groups)),
-                at: entry.at,
-            });
+            problems.push(unknown(entry, &groups));
         }
         [] => {}
         // The same provider several times, and an option for it: all of them take it.

@@ -61,24 +61,18 @@ impl Section {
         };
         for entry in given {
             if !options.iter().any(|option| option.name == entry.name) {
-                let remedy = elsewhere(&entry.name)
-                    .or_else(|| former(&entry.name, options))
-                    .or_else(|| {
-                        let beside = if place.is_top() { CLUSTER } else { &[] };
-                        let names = options.iter().chain(beside).map(|option| option.name);
-                        nearest(&entry.name, names).map(|meant| format!("did you mean {meant}?"))
-                    })
-                    .unwrap_or_else(|| match options {
-                        [] => format!("{whose} takes none of its own"),
-                        _ => {
-                            let names: Vec<_> = options.iter().map(|option| option.name).collect();
-                            format!("{whose} takes {}", names.join(", "))
-                        }
-                    });
-                section.problems.push(Problem::Unknown {
-                    at: entry.at,
-                    remedy,
-                });
+                let problem = match elsewhere(&entry.name) {
+                    Some(owners) => Problem::Misplaced {
+                        at: entry.at,
+                        whose: whose.to_owned(),
+                        owners,
+                    },
+                    None => Problem::Unknown {
+                        at: entry.at,
+                        remedy: spelling(&entry.name, whose, place, options),
+                    },
+                };
+                section.problems.push(problem);
             } else if section.entries.iter().any(|other| other.name == entry.name) {
                 section.problems.push(Problem::Twice { at: entry.at });
             } else if !entry.value.is_absent() {
@@ -345,6 +339,22 @@ impl Section {
                     }),
             },
         )
+    }
+}
+
+/// What an option that does not exist may be meant to be.
+fn spelling(name: &str, whose: &str, place: &Place, options: &[Opt]) -> String {
+    if let Some(ours) = former(name, options) {
+        return ours;
+    }
+    let beside = if place.is_top() { CLUSTER } else { &[] };
+    let names = || options.iter().map(|option| option.name);
+    if let Some(meant) = nearest(name, names().chain(beside.iter().map(|option| option.name))) {
+        return format!("did you mean {meant}?");
+    }
+    match options {
+        [] => format!("{whose} takes none of its own"),
+        _ => format!("{whose} takes {}", names().collect::<Vec<_>>().join(", ")),
     }
 }
 
