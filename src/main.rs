@@ -1,3 +1,7 @@
 //! The `rendez` command.
 
-fn main() {}
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -87,7 +87,7 @@ impl ClusterConfig {
         if chosen.is_empty() && problems.is_empty() {
             problems.push(Problem::Missing {
                 at: place.of("via"),
-                takes: via_takes(),
+                takes: via_takes(&place),
                 example: "dns".into(),
             });
         }

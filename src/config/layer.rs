@@ -11,9 +11,17 @@ use super::schema::Group;
 use super::section::Entry;
 use super::value::Value;
 
-/// What `via` takes, in words.
-pub(super) fn via_takes() -> String {
+/// What `via` takes in that place, in words.
+pub(super) fn via_takes(place: &Place) -> String {
     let words: Vec<_> = PROVIDERS.iter().map(|group| group.name).collect();
+    match place {
+        // A module can only be given where there is a BEAM to run it.
+        Place::Flags => return format!("one of {}; repeat it for several", words.join(", ")),
+        Place::Environment(_) => {
+            return format!("{}, or several with commas between them", words.join(", "));
+        }
+        Place::Tree(_) => {}
+    }
     format!(
         "{}, a module, a list of these, or [provider: options]",
         words.join(", ")
@@ -375,9 +383,13 @@ impl Layer {
     }
 
     fn refuse_via(&mut self, at: &str, got: String) {
+        let at = match self.place {
+            Place::Tree(_) => at.to_owned(),
+            _ => self.place.of("via"),
+        };
         self.problems.push(Problem::Refused {
-            at: at.to_owned(),
-            takes: via_takes(),
+            at,
+            takes: via_takes(&self.place),
             got,
         });
     }

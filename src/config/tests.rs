@@ -636,7 +636,10 @@ mod layers {
                 "RENDEZ_INTERVAL stands beside several providers (multicast, epmd); put it inside the one that \
                  it is for: RENDEZ_MULTICAST__INTERVAL",
             ),
-            (vec![("RENDEZ_VIA", "dsn")], "did you mean dns?"),
+            (
+                vec![("RENDEZ_VIA", "dsn")],
+                "RENDEZ_VIA takes self, list, dns, multicast, epmd, or several with commas",
+            ),
             (vec![], "RENDEZ_VIA is missing"),
         ] {
             let variables = variables
