@@ -234,6 +234,18 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_of_results_does_not_hide_that_the_node_is_up() {
+        let inbox = Inbox::default();
+        inbox.report(node("a"), Report::Up).unwrap();
+        for _ in 0..1000 {
+            inbox.report(node("a"), Report::Result(Ok(()))).unwrap();
+        }
+        let inputs: Vec<Input> = inbox.take().take_reports().collect();
+        assert!(inputs.len() <= MAX_REPORTS, "{}", inputs.len());
+        assert!(inputs.contains(&Input::Up { node: node("a") }));
+    }
+
+    #[test]
     fn few_reports_come_out_as_they_went_in() {
         let inbox = Inbox::default();
         for report in [Report::Up, Report::Down, Report::Result(Ok(())), Report::Up] {

@@ -263,7 +263,14 @@ async fn stop_waits_for_the_goodbyes_up_to_its_bound() {
         ran.handle.status().await.unwrap();
         let began = Instant::now();
         ran.handle.stop();
+        // Somebody who asks in the meantime gets an answer too.
+        sleep(Duration::from_millis(10)).await;
+        let (sender, receiver) = oneshot::channel();
+        ran.handle
+            .status_with(|status| sender.send(status).unwrap())
+            .unwrap();
         ran.handle.stopped().await;
+        assert!(receiver.await.is_ok());
         let bound = Duration::from_millis(goodbye).min(Duration::from_secs(1));
         assert_eq!(began.elapsed().as_millis(), bound.as_millis());
         assert_eq!(left.load(Ordering::Relaxed), said);
@@ -347,6 +354,7 @@ async fn a_look_ends_with_the_last_answer() {
     let partly = acting(|mut feed: Feed| async move {
         sleep(Duration::from_millis(100)).await;
         feed.tell(Observation::Snapshot(nodes(&["b", "c"]))).await;
+        sleep(Duration::from_millis(2)).await;
         feed.tell(Observation::Failed("db2 does not answer".into()))
             .await;
         feed.signal().await;
