@@ -288,6 +288,19 @@ async fn one_good_server_of_several_is_enough() {
 }
 
 #[tokio::test]
+async fn a_name_server_can_have_an_ipv6_address() {
+    if UdpSocket::bind("[::1]:0").is_err() {
+        println!("skipped: this machine has no IPv6 loopback address");
+        return;
+    }
+    let server = DnsServer::start_with("::1".parse().unwrap(), Transport::Both);
+    server.set("shop.test", Reply::addresses(["fdaa::7"]));
+    let config = asking(&[server.address()], ["shop.test"]);
+    let answer = whole(&config, &node_on("fdaa::1")).await;
+    assert_eq!(texts(&answer.nodes), set(["shop@fdaa::7"]));
+}
+
+#[tokio::test]
 async fn one_family_that_fails_does_not_hold_back_the_other() {
     let server = DnsServer::start();
     server.set("shop.test", Reply::addresses(["10.0.0.7", "fdaa::3"]));
