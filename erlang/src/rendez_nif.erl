@@ -5,7 +5,10 @@
 %%
 %% The library may be loaded, purged and loaded again in one run of the BEAM: its code stays mapped
 %% for as long as the BEAM lives, since its threads run in it. A handle from before a purge is a
-%% `badarg' to the functions of the library that was loaded after it.
+%% `badarg' to the functions of the library that was loaded after it; clusters begin again by themselves
+%% then. For an upgrade, `code:delete/1' and `code:purge/1' come before the load: OTP asks a library
+%% that is in use for a hand-over which Rust NIFs do not have, so loading over it is refused, and the
+%% current code stays.
 -module(rendez_nif).
 
 -export([start/2, stop/1, observe/3, report/2, status/2, refresh/1]).
@@ -34,7 +37,13 @@
 
 -spec load() -> ok | {error, term()}.
 load() ->
-    erlang:load_nif(path(), 0).
+    case erlang:load_nif(path(), 0) of
+        {error, {upgrade, _}} ->
+            {error, {upgrade, "the current code stays; to replace it, call code:purge, code:delete and code:purge "
+                              "for rendez_nif first"}};
+        Loaded ->
+            Loaded
+    end.
 
 %% The application's priv directory; beside the beam's directory where the code path knows no
 %% application, as when one runs from a plain `-pa'.
@@ -72,11 +81,11 @@ observe(_Handle, _Provider, _Observation) -> ?NOT_LOADED.
 report(_Handle, _Report) -> ?NOT_LOADED.
 
 %% @doc Asks for the status; it comes as `{rendez, Tag, {status, StatusTag, map()}}'.
--spec status(handle(), StatusTag :: reference()) -> ok.
+-spec status(handle(), StatusTag :: reference()) -> ok | {error, Message :: binary()}.
 status(_Handle, _StatusTag) -> ?NOT_LOADED.
 
 %% @doc Every provider looks now, and every waiting backoff is over.
--spec refresh(handle()) -> ok.
+-spec refresh(handle()) -> ok | {error, Message :: binary()}.
 refresh(_Handle) -> ?NOT_LOADED.
 
 %% @doc Checks options without starting anything.

@@ -160,10 +160,6 @@ impl Cluster {
     }
 }
 
-/// A cluster that has stopped takes everything: its owner knows, or is about to.
 fn answer(result: Result<(), DriverError>) -> Result<(), String> {
-    match result {
-        Ok(()) | Err(DriverError::Stopped) => Ok(()),
-        Err(error) => Err(error.to_string()),
-    }
+    result.map_err(|error| error.to_string())
 }
