@@ -23,7 +23,7 @@ defmodule Ask do
   end
 
   def table(lists) do
-    IO.puts("")
+    IO.puts("\n  node               Node.list")
 
     for {node, list} <- lists do
       shown = if list == :unreachable, do: "does not answer", else: Enum.join(list, "  ")

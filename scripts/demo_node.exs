@@ -9,12 +9,17 @@ Application.put_env(:rendez, :via,
 defmodule Demo do
   @started String.to_integer(System.fetch_env!("DEMO_T0"))
 
-  def watch do
+  # The same failure again is no news: `told` has the last reason for each node.
+  def watch(told \\ %{}) do
     receive do
-      {:rendez, _, event} -> event |> line() |> say()
-    end
+      {:rendez, _, {:connect_failed, node, %{reason: reason}} = event} ->
+        if told[node] != reason, do: event |> line() |> say()
+        watch(Map.put(told, node, reason))
 
-    watch()
+      {:rendez, _, {_, node, _} = event} ->
+        event |> line() |> say()
+        watch(Map.delete(told, node))
+    end
   end
 
   defp line({:discovered, name, %{provider: provider}}), do: "found #{name} (#{provider})"

@@ -6,7 +6,7 @@ Say = fun(Format, Node) ->
       end,
 Watch = fun Loop() ->
             receive
-                {nodeup, Node} -> Say("connected to ~ts, sent by the sidecar or called", Node);
+                {nodeup, Node} -> Say("connected to ~ts", Node);
                 {nodedown, Node} -> Say("lost ~ts", Node)
             end,
             Loop()
