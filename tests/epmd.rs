@@ -4,7 +4,7 @@
 mod support;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::process::{Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rendez::NodeName;
@@ -14,7 +14,7 @@ use rendez::discovery::epmd::{EpmdConfig, epmd};
 use rendez::discovery::{Context, Provider};
 use rendez::epmd::codec::{Name, NodeType, Registration};
 use rendez::epmd::{Client, Ended, EpmdError, RegistrationState, Server, ServerConfig};
-use support::{Beam, BeamOptions, Epmd, beam_command, beam_is_installed, free_tcp_port};
+use support::{Beam, BeamOptions, Epmd, Lan, beam_command, beam_is_installed, free_tcp_port};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
@@ -215,6 +215,55 @@ async fn a_node_registers_over_ipv6() {
     until_names(&client, &["six"]).await;
     let found = client.port_please(&name("six")).await.unwrap().unwrap();
     assert_eq!(found.node_type, NodeType::Normal);
+}
+
+/// A process that ends with the test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// `rendez epmd` on one host; this process, on another, may ask and not register.
+#[tokio::test(flavor = "multi_thread")]
+async fn other_hosts_may_ask_our_server_and_nothing_else() {
+    let what = "our EPMD server and another host";
+    if !beam_is_installed(what) {
+        return;
+    }
+    let Some(lan) = Lan::new(1, what) else {
+        return;
+    };
+    let port = free_tcp_port();
+    let [ip, rest @ ..] = lan.enter(1);
+    let server = Command::new(ip)
+        .args(rest)
+        .args([env!("CARGO_BIN_EXE_rendez"), "epmd", "--port"])
+        .arg(port.to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let _server = Process(server.unwrap());
+    let client = Client::new(lan.address(1), port);
+    let start = Instant::now();
+    while client.names().await.is_err() {
+        assert!(start.elapsed() < PATIENCE, "{:?}", client.names().await);
+        sleep(Duration::from_millis(20)).await;
+    }
+    let options = erl(&format!("there@{}", lan.address(1))).within(&lan.enter(1));
+    let _there = Beam::start(&Epmd::elsewhere(port), &options);
+    assert_eq!(names(&client).await, ["there"]);
+    assert!(client.port_please(&name("there")).await.unwrap().is_some());
+
+    let refused = client.register(Registration::hidden(name("here"), 1)).await;
+    let error = refused.unwrap_err();
+    assert!(matches!(error, EpmdError::Closed { .. }), "{error:?}");
+    assert!(error.to_string().contains("from its own host"), "{error}");
+    assert_eq!(names(&client).await, ["there"]);
 }
 
 fn source(port: u16) -> Source {
