@@ -204,7 +204,7 @@ async fn a_node_registers_over_ipv6() {
         return;
     }
     if std::net::TcpListener::bind("[::1]:0").is_err() {
-        eprintln!("SKIPPED: {what}: this machine has no IPv6 loopback");
+        support::skip(what, "this machine has no IPv6 loopback");
         return;
     }
     let ours = serve(free_tcp_port(), Ipv6Addr::LOCALHOST.into());

@@ -31,7 +31,7 @@ pub fn beam_is_installed(what: &str) -> bool {
             std::env::var_os("RENDEZ_TEST_REQUIRE_BEAM").is_none(),
             "no working `erl`, and RENDEZ_TEST_REQUIRE_BEAM is set"
         );
-        eprintln!("SKIPPED: {what}: `erl` is not installed (run scripts/setup)");
+        super::skip(what, "`erl` is not installed (run scripts/setup)");
     }
     found
 }

@@ -11,3 +11,10 @@ pub mod ports;
 pub use beam::{Beam, BeamOptions, Epmd, beam_command, beam_is_installed};
 pub use netns::Lan;
 pub use ports::{free_tcp_port, free_udp_port};
+
+/// Says that `what` is skipped, and why, where it is seen: what a passing test prints by `eprintln!` is
+/// kept back.
+pub fn skip(what: &str, why: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {what}: {why}");
+}

@@ -36,7 +36,7 @@ impl Lan {
             hosts: Vec::new(),
         };
         if let Err(why) = lan.build(size) {
-            eprintln!("SKIPPED: {what}: cannot make network namespaces: {why}");
+            super::skip(what, &format!("cannot make network namespaces: {why}"));
             return None;
         }
         Some(lan)
@@ -96,19 +96,25 @@ impl Lan {
         ["ip", "netns", "exec", &self.hosts[usize::from(number) - 1]]
     }
 
-    /// Makes every host lose this share of what it sends.
+    /// Makes every host lose this share of what is sent to it.
     ///
     /// # Errors
-    /// What `tc` says, when the kernel has no netem.
+    /// What `nft` and `tc` say, when the kernel can do it neither way.
     pub fn lose(&self, percent: u8) -> Result<(), String> {
         for host in &self.hosts {
-            let loss = format!("{percent}%");
-            run(
-                "tc",
-                &[
-                    "-n", host, "qdisc", "replace", "dev", "eth0", "root", "netem", "loss", &loss,
-                ],
-            )?;
+            // Not every kernel has netem. A packet dropped as it comes in is as lost as one on the wire,
+            // and the sender learns as little of it.
+            lose_by_nft(host, percent).or_else(|first| {
+                let loss = format!("{percent}%");
+                run(
+                    "tc",
+                    &[
+                        "-n", host, "qdisc", "replace", "dev", "eth0", "root", "netem", "loss",
+                        &loss,
+                    ],
+                )
+                .map_err(|second| format!("{first}; {second}"))
+            })?;
         }
         Ok(())
     }
@@ -128,6 +134,16 @@ impl Drop for Lan {
         }
         let _ = ip(&["link", "del", &self.bridge]);
     }
+}
+
+fn lose_by_nft(host: &str, percent: u8) -> Result<(), String> {
+    let nft = |words: &str| run("ip", &["netns", "exec", host, "nft", words]);
+    nft("add table inet loss")?;
+    nft("add chain inet loss input { type filter hook input priority 0; }")?;
+    nft("flush chain inet loss input")?;
+    nft(&format!(
+        "add rule inet loss input iifname \"eth0\" numgen random mod 100 < {percent} drop"
+    ))
 }
 
 fn ip(args: &[&str]) -> Result<(), String> {

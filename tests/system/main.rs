@@ -1,0 +1,15 @@
+//! Whole systems: real `erl` and `iex` nodes that nobody told about each other, with the package in them.
+//!
+//! They need the built packages, so `make test` (or `scripts/test system`) runs them; a bare
+//! `cargo test` leaves them out.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod package;
+
+mod dns;
+mod epmd;
+mod list;
+mod module;
+mod multicast;
