@@ -1,5 +1,7 @@
 //! The log: on standard error, as text or JSON.
 
+use std::io::IsTerminal;
+
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
@@ -48,6 +50,8 @@ pub fn start(args: &LogArgs, default: &str) -> Result<(), Failure> {
     };
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // Colours are for terminals; in a file or in a container's log they are noise.
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match format {
         Format::Text => log.with_target(false).init(),

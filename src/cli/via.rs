@@ -10,7 +10,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
 use rendez::config::options::{CLUSTER, PROVIDERS};
 use rendez::config::schema::{Default as Unless, Group, Opt, Takes};
-use rendez::config::{ClusterConfig, Layer, Value, flag, from_toml};
+use rendez::config::{ClusterConfig, Layer, Value, Via, flag, from_toml};
 
 use super::logging::variable;
 use super::output::Failure;
@@ -61,7 +61,18 @@ impl ViaArgs {
                 from_toml(&text, &shown).map_err(|problem| Failure::words(problem.to_string()))?;
             layers.push(Layer::from_value(&tree));
         }
-        Ok(ClusterConfig::from_layers(layers)?)
+        let config = ClusterConfig::from_layers(layers)?;
+        let module = config
+            .via
+            .iter()
+            .find(|via| matches!(via, Via::External(_)));
+        module.map_or(Ok(()), |via| {
+            Err(Failure::words(format!(
+                "{} is a module, which only the package can run, inside the BEAM; name another provider",
+                via.name()
+            )))
+        })?;
+        Ok(config)
     }
 }
 

@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod beam;
+pub mod cli;
 pub mod dns_server;
 pub mod netns;
 pub mod ports;

@@ -1,0 +1,337 @@
+//! The command against real nodes: names, ping, call, attach; and against our own EPMD.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+mod support;
+
+use serde_json::json;
+use support::cli::{Running, rendez, run};
+use support::dns_server::{DnsServer, Reply};
+use support::{Beam, BeamOptions, Epmd, beam_is_installed, free_tcp_port, free_udp_port};
+
+const WITHIN: Duration = Duration::from_secs(30);
+
+/// The command, with that EPMD and the cookie of the tests' nodes.
+fn rendez_with(epmd: &Epmd) -> Command {
+    let mut command = rendez();
+    command
+        .env("ERL_EPMD_PORT", epmd.port.to_string())
+        .env("RENDEZ_COOKIE", "rendez-tests");
+    command
+}
+
+#[test]
+fn names_ping_and_call_a_real_node() {
+    if !beam_is_installed("rendez names, ping and call") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let _node = Beam::start(&epmd, &BeamOptions::erl("cli@127.0.0.1"));
+    let with = |words: &[&str]| run(rendez_with(&epmd).args(words));
+
+    let names = with(&["names", "127.0.0.1"]);
+    assert_eq!(names.code, Some(0), "{names:?}");
+    assert!(
+        names.out.starts_with("cli ") && names.out.lines().count() == 1,
+        "{names:?}"
+    );
+    let names = with(&["names", "127.0.0.1", "--json"]).json();
+    assert_eq!(
+        (&names["epmd_port"], &names["nodes"][0]["name"]),
+        (&json!(epmd.port), &json!("cli"))
+    );
+    assert!(names["nodes"][0]["port"].as_u64().unwrap() > 0);
+
+    let ping = with(&["ping", "cli@127.0.0.1"]);
+    assert_eq!(ping.code, Some(0), "{ping:?}");
+    assert!(
+        ping.out.starts_with("cli@127.0.0.1 answered in "),
+        "{ping:?}"
+    );
+    assert!(
+        with(&["ping", "cli@127.0.0.1", "--json"]).json()["ms"]
+            .as_f64()
+            .unwrap()
+            > 0.0
+    );
+
+    let call = |words: &[&str]| {
+        let done = run(rendez_with(&epmd)
+            .args(["call", "cli@127.0.0.1"])
+            .args(words));
+        assert_eq!(done.code, Some(0), "{done:?}");
+        done.out.trim_end().to_owned()
+    };
+    assert_eq!(call(&["erlang", "node"]), "'cli@127.0.0.1'");
+    assert_eq!(call(&["erlang", "nodes"]), "[]");
+    assert_eq!(
+        call(&["lists", "reverse", "[1,2,{x,\"y\"}]"]),
+        "[{x,\"y\"},2,1]"
+    );
+    assert_eq!(call(&["erlang", "abs", "-5"]), "5");
+    assert_eq!(
+        call(&["maps", "to_list", "#{<<\"ü\"/utf8>> => 1.0}"]),
+        "[{<<\"ü\"/utf8>>,1.0}]"
+    );
+    assert_eq!(call(&["erlang", "list_to_pid", "\"<0.0.0>\""]), "<0.0.0>");
+    assert_eq!(
+        call(&["maps", "from_list", "[{a,[1,2]},{b,nil}]", "--json"]),
+        r#"{"a":[1,2],"b":null}"#
+    );
+
+    for (words, reason, part) in [
+        (["cli@127.0.0.1", "erlang", "nosuch"], "badrpc", "undef"),
+        (
+            ["gone@127.0.0.1", "erlang", "node"],
+            "not_registered",
+            "does not know gone@127.0.0.1",
+        ),
+        (
+            ["cli@nosuch.invalid", "erlang", "node"],
+            "name_resolution",
+            "does not resolve",
+        ),
+    ] {
+        let done = run(rendez_with(&epmd).arg("call").args(words).arg("--json"));
+        assert_eq!(done.code, Some(1), "{done:?}");
+        assert_eq!(done.json()["error"]["reason"], reason, "{done:?}");
+        assert!(
+            done.err.contains(part) && done.err.lines().count() == 1,
+            "{done:?}"
+        );
+    }
+    let done = run(rendez_with(&epmd)
+        .args(["ping", "cli@127.0.0.1"])
+        .env("RENDEZ_COOKIE", "other"));
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(
+        done.err
+            .contains("the cookie given here is not the cookie of cli@127.0.0.1"),
+        "{done:?}"
+    );
+
+    let epmds = with(&["discover", "--via", "epmd", "--hosts", "127.0.0.1"]);
+    assert_eq!(
+        (epmds.code, epmds.out.as_str()),
+        (Some(0), "cli@127.0.0.1\n"),
+        "{epmds:?}"
+    );
+}
+
+#[test]
+fn the_sidecar_joins_a_node_to_the_others_and_ends_on_sigterm() {
+    if !beam_is_installed("rendez attach") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let mut one = Beam::start(&epmd, &BeamOptions::erl("one@127.0.0.1"));
+    let mut two = Beam::start(&epmd, &BeamOptions::erl("two@127.0.0.1"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rendez.toml");
+    std::fs::write(
+        &file,
+        "[via.list]\nnode_list = ['one@127.0.0.1', 'two@127.0.0.1']\n",
+    )
+    .unwrap();
+    let sidecar = Running::start(
+        rendez_with(&epmd)
+            .args([
+                "attach",
+                "one@127.0.0.1",
+                "--log-format",
+                "json",
+                "--config",
+            ])
+            .arg(&file),
+    );
+    one.wait_for_nodes(&["two@127.0.0.1"], WITHIN);
+    two.wait_for_nodes(&["one@127.0.0.1"], WITHIN);
+    sidecar.signal("TERM");
+    let done = sidecar.wait();
+    assert_eq!(done.code, Some(0), "{done:?}");
+    for line in done.err.lines() {
+        let entry: serde_json::Value = serde_json::from_str(line).expect("a JSON object a line");
+        assert!(entry["level"].is_string(), "{line}");
+    }
+    assert!(
+        !done.err.contains("rendez-tests"),
+        "the cookie is in the log"
+    );
+    assert_eq!(one.nodes(), ["two@127.0.0.1"], "what was joined stays");
+}
+
+#[test]
+fn a_wrong_cookie_ends_the_sidecar_with_the_cause() {
+    if !beam_is_installed("rendez attach with a wrong cookie") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let _node = Beam::start(&epmd, &BeamOptions::erl("one@127.0.0.1"));
+    let done = run(rendez_with(&epmd)
+        .args(["attach", "one@127.0.0.1", "--via", "self"])
+        .env("RENDEZ_COOKIE", "other"));
+    assert_eq!(done.code, Some(1), "{done:?}");
+    let last = done.err.lines().last().unwrap_or_default();
+    assert!(
+        last.starts_with("rendez: the cookie given here is not the cookie of one@127.0.0.1"),
+        "{done:?}"
+    );
+}
+
+#[test]
+fn our_epmd_serves_nodes_and_the_names_command() {
+    let port = free_tcp_port();
+    let command = |words: &[&str]| {
+        let mut command = rendez();
+        command.env("ERL_EPMD_PORT", port.to_string()).args(words);
+        command
+    };
+    let before = run(&mut command(&["names", "127.0.0.1", "--json"]));
+    assert_eq!(before.code, Some(1));
+    assert_eq!(before.json()["error"]["reason"], "no_epmd");
+
+    let server = Running::start(&mut command(&["epmd", "--address", "127.0.0.1"]));
+    let start = Instant::now();
+    while run(&mut command(&["names", "127.0.0.1"])).code != Some(0) {
+        assert!(start.elapsed() < WITHIN, "rendez epmd does not come up");
+    }
+    let second = run(&mut command(&["epmd", "--address", "127.0.0.1"]));
+    assert_eq!(second.code, Some(1), "{second:?}");
+    assert!(second.err.contains("something listens at"), "{second:?}");
+    if beam_is_installed("a node that registers with rendez epmd") {
+        let epmd = Epmd::elsewhere(port);
+        let _node = Beam::start(&epmd, &BeamOptions::erl("ours@127.0.0.1"));
+        let names = run(&mut command(&["names", "127.0.0.1"]));
+        assert!(names.out.starts_with("ours "), "{names:?}");
+    }
+    server.signal("INT");
+    assert_eq!(server.wait().code, Some(0));
+}
+
+#[test]
+fn a_watch_over_dns_tells_who_comes_and_goes_and_what_fails() {
+    let dns = DnsServer::start();
+    dns.set("shop.test.", Reply::addresses(["10.0.0.1"]));
+    let server = dns.address().to_string();
+    let words = [
+        "discover",
+        "--via",
+        "dns",
+        "--dns-name",
+        "shop@shop.test",
+        "--nameservers",
+        &server,
+        "--interval",
+        "50ms",
+        "--watch",
+    ];
+    let text = Running::start(rendez().args(words));
+    let objects = Running::start(rendez().args(words).arg("--json"));
+    let object = || -> serde_json::Value {
+        serde_json::from_str(&objects.line()).expect("an object a line")
+    };
+    assert_eq!(text.line(), "+ shop@10.0.0.1 (dns)");
+    assert_eq!(
+        object(),
+        json!({"event": "found", "node": "shop@10.0.0.1", "provider": "dns"})
+    );
+
+    dns.set("shop.test.", Reply::addresses(["10.0.0.1", "10.0.0.2"]));
+    assert_eq!(text.line(), "+ shop@10.0.0.2 (dns)");
+    assert_eq!(object()["node"], "shop@10.0.0.2");
+
+    // A name that went away is a failure, and removes nobody.
+    dns.set("shop.test.", Reply::NoName);
+    let failed = object();
+    assert_eq!(
+        (&failed["event"], &failed["provider"]),
+        (&json!("failed"), &json!("dns"))
+    );
+    assert!(failed["error"].as_str().unwrap().contains("shop.test"));
+
+    dns.set("shop.test.", Reply::addresses(["10.0.0.2"]));
+    let mut events =
+        [object(), object()].map(|event| event["event"].as_str().unwrap_or_default().to_owned());
+    events.sort();
+    assert_eq!(events, ["lost", "recovered"]);
+    assert_eq!(text.line(), "- shop@10.0.0.1 (dns)");
+    text.signal("TERM");
+    let done = text.wait();
+    assert_eq!(done.code, Some(0));
+    assert!(done.err.contains("rendez: dns: "), "{done:?}");
+}
+
+#[test]
+fn a_provider_that_fails_does_not_hide_what_the_others_found() {
+    let dns = DnsServer::start();
+    let server = dns.address().to_string();
+    let words = [
+        "discover",
+        "--via",
+        "list",
+        "--node-list",
+        "a@h",
+        "--via",
+        "dns",
+        "--dns-name",
+        "shop@nosuch.test",
+        "--nameservers",
+        &server,
+    ];
+    let done = run(rendez().args(words));
+    assert_eq!((done.code, done.out.as_str()), (Some(1), "a@h\n"));
+    assert!(
+        done.err
+            .starts_with("rendez: dns: nosuch.test does not exist"),
+        "{done:?}"
+    );
+    let done = run(rendez().args(words).arg("--json"));
+    let found = done.json();
+    assert_eq!((done.code, &found["nodes"]), (Some(1), &json!(["a@h"])));
+    assert_eq!(found["failed"][0]["provider"], "dns");
+}
+
+#[test]
+fn announcements_are_heard_by_someone_who_only_looks() {
+    if !beam_is_installed("rendez discover --via multicast") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let _node = Beam::start(&epmd, &BeamOptions::erl("loud@127.0.0.1"));
+    let port = free_udp_port().to_string();
+    let multicast = [
+        "--via",
+        "multicast",
+        "--interface",
+        "127.0.0.1",
+        "--port",
+        &port,
+    ];
+    let sidecar = Running::start(
+        rendez_with(&epmd)
+            .args(["attach", "loud@127.0.0.1"])
+            .args(multicast),
+    );
+    let watch = Running::start(
+        rendez_with(&epmd)
+            .args(["discover", "--watch"])
+            .args(multicast),
+    );
+    assert_eq!(watch.line(), "+ loud@127.0.0.1 (multicast)");
+    let done = run(rendez_with(&epmd).arg("discover").args(multicast));
+    assert_eq!(
+        (done.code, done.out.as_str()),
+        (Some(0), "loud@127.0.0.1\n"),
+        "{done:?}"
+    );
+    // Another secret hears nothing, which is no failure.
+    let done = run(rendez_with(&epmd)
+        .arg("discover")
+        .args(multicast)
+        .env("RENDEZ_SECRET", "other"));
+    assert_eq!((done.code, done.out.as_str()), (Some(0), ""), "{done:?}");
+    sidecar.signal("TERM");
+    assert_eq!(watch.line(), "- loud@127.0.0.1 (multicast)", "its goodbye");
+    assert_eq!(sidecar.wait().code, Some(0));
+}

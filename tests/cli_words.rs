@@ -1,0 +1,351 @@
+//! What the command takes, and how it says that the words are off: status 2 and one line.
+
+use std::fs;
+
+mod support;
+
+use support::cli::{Done, rendez, run, run_with};
+
+fn refused(done: &Done, part: &str) {
+    assert_eq!(done.code, Some(2), "{done:?}");
+    assert!(done.err.contains(part), "{:?} has no {part:?}", done.err);
+    assert!(done.err.starts_with("rendez: "), "{:?}", done.err);
+    assert_eq!(done.err.lines().count(), 1, "{:?}", done.err);
+}
+
+#[test]
+fn help_is_there_for_every_subcommand_with_examples() {
+    let done = run_with(["--help"]);
+    assert_eq!((done.code, done.err.as_str()), (Some(0), ""));
+    for command in ["discover", "attach", "names", "ping", "call", "epmd"] {
+        assert!(done.out.contains(command));
+        let help = run_with([command, "--help"]);
+        assert_eq!(help.code, Some(0), "{command}");
+        assert!(
+            help.out.contains(&format!("Examples:\n  rendez {command}")),
+            "{command}: {}",
+            help.out
+        );
+    }
+    let version = run_with(["--version"]);
+    assert_eq!(
+        version.out,
+        format!("rendez {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn words_that_are_off_are_refused_with_the_nearest() {
+    for (words, part) in [
+        (
+            &["discover", "--via", "dsn"][..],
+            "--via takes one of self, list, dns, multicast, epmd; repeat it for several; got \"dsn\", did you mean dns?",
+        ),
+        (&["discover"], "--via is missing"),
+        (
+            &["discover", "--via", "dns", "--dns-nam", "x"],
+            "'--dns-name'",
+        ),
+        (
+            &["discover", "--via", "dns"],
+            "--dns-name is missing; it takes",
+        ),
+        (
+            &["discover", "--via", "dns", "--dns-name", "a.test"],
+            "app_name is missing",
+        ),
+        (
+            &["discover", "--via", "dns", "--node-list", "a@h"],
+            "--node-list is no option of dns, but of list",
+        ),
+        (
+            &["discover", "--via", "list", "--node-list", "a@h,b"],
+            "got \"b\": a node name has the form name@host",
+        ),
+        (
+            &["discover", "--via", "multicast", "--ttl", "-1"],
+            "--ttl takes a whole number from 1 to 255; got \"-1\"",
+        ),
+        (
+            &["discover", "--via", "multicast", "--ttl", "1", "--ttl", "2"],
+            "--ttl is given twice",
+        ),
+        (
+            &["discover", "--via", "multicast"],
+            "multicast announcements are always authenticated",
+        ),
+        (
+            &[
+                "discover",
+                "--interval",
+                "5",
+                "--via",
+                "dns",
+                "--dns-name",
+                "a@b",
+                "--via",
+                "epmd",
+            ],
+            "--interval stands beside several providers (dns, epmd); put it inside the one that it is for: --via dns --interval ...",
+        ),
+        (
+            &["discover", "--via", "Elixir.My.Peers"],
+            "Elixir.My.Peers is a module, which only the package can run",
+        ),
+        (
+            &["discover", "--via", "self", "--for", "soon"],
+            "it takes seconds, or text with a unit",
+        ),
+        (&["ping", "nohost"], "there is no `@`"),
+        (&["names", "--port", "0"], "0 is not in 1..=65535"),
+        (
+            &["call", "a@h", "m", "f", "[1,", "--cookie", "x"],
+            "argument 1 is no Erlang term: line 1, column 4: expected a term",
+        ),
+        (&["attach", "a@h", "--cookie", "x"], "--via is missing"),
+        (
+            &["ping", "a@h", "--cookie", "x", "--cookie-file", "y"],
+            "cannot be used with",
+        ),
+        (
+            &["names", "--log", "rendez=loud"],
+            "--log or RENDEZ_LOG takes error, warn",
+        ),
+        (&["frobnicate"], "unrecognized subcommand 'frobnicate'"),
+    ] {
+        refused(&run(rendez().args(words)), part);
+    }
+}
+
+#[test]
+fn with_json_a_failure_is_an_object_too() {
+    let done = run_with(["discover", "--via", "dsn", "--json"]);
+    assert_eq!(done.code, Some(2));
+    let error = &done.json()["error"];
+    assert_eq!(error["reason"], "usage");
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .contains("did you mean dns?")
+    );
+    assert_eq!(
+        run_with(["ping", "x", "--json"]).json()["error"]["reason"],
+        "usage"
+    );
+}
+
+#[test]
+fn the_list_needs_nobody_and_prints_one_name_a_line() {
+    let words = [
+        "discover",
+        "--via",
+        "list",
+        "--node-list",
+        "b@h,a@h",
+        "--node-list",
+        "c@h",
+    ];
+    let done = run_with(words);
+    assert_eq!(
+        (done.code, done.out.as_str(), done.err.as_str()),
+        (Some(0), "a@h\nb@h\nc@h\n", "")
+    );
+    let done = run(rendez().args(words).arg("--json"));
+    assert_eq!(
+        done.json(),
+        serde_json::json!({"nodes": ["a@h", "b@h", "c@h"], "failed": []})
+    );
+    let done = run(rendez().args(words).args(["--accept", "a@*,b@?"]));
+    assert_eq!(done.out, "a@h\nb@h\n");
+    let done = run_with(["discover", "--via", "self"]);
+    assert_eq!((done.code, done.out.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn options_belong_to_the_via_before_them() {
+    let words = [
+        "discover",
+        "--via",
+        "list",
+        "--node-list",
+        "a@h",
+        "--via",
+        "list",
+        "--node-list",
+        "b@h",
+        "--json",
+    ];
+    assert_eq!(
+        run_with(words).json()["nodes"],
+        serde_json::json!(["a@h", "b@h"])
+    );
+    let done = run_with(["discover", "--node-list", "a@h", "--via", "list"]);
+    assert_eq!(done.out, "a@h\n");
+}
+
+#[test]
+fn file_environment_and_flags_go_over_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rendez.toml");
+    fs::write(
+        &file,
+        "via = 'list'\nnode_list = ['file@h']\naccept = '*@h'\n",
+    )
+    .unwrap();
+    let with_file = || {
+        let mut command = rendez();
+        command.args(["discover", "--config"]).arg(&file);
+        command
+    };
+    assert_eq!(run(&mut with_file()).out, "file@h\n");
+    assert_eq!(
+        run(with_file().env("RENDEZ_NODE_LIST", "env@h,env@x")).out,
+        "env@h\n"
+    );
+    let done = run(with_file()
+        .env("RENDEZ_NODE_LIST", "env@h")
+        .args(["--node-list", "flag@h"]));
+    assert_eq!(done.out, "flag@h\n");
+    let done = run(rendez().arg("discover").env("RENDEZ_CONFIG", &file));
+    assert_eq!(done.out, "file@h\n");
+    let done = run(rendez()
+        .arg("discover")
+        .env("RENDEZ_VIA", "list")
+        .env("RENDEZ_LIST__NODE_LIST", "env@h"));
+    assert_eq!(done.out, "env@h\n");
+
+    // A variable that is no option is warned about; one that Kubernetes sets is not.
+    let done = run(with_file()
+        .env("RENDEZ_NODELIST", "x")
+        .env("RENDEZ_PORT", "tcp://10.0.0.1:80"));
+    assert_eq!(done.code, Some(0));
+    assert!(
+        done.err
+            .contains("RENDEZ_NODELIST: there is no such option; did you mean RENDEZ_NODE_LIST?"),
+        "{done:?}"
+    );
+    assert_eq!(done.err.lines().count(), 1, "{done:?}");
+
+    fs::write(&file, "via = 'list'\nnode_lst = ['file@h']\n").unwrap();
+    refused(
+        &run(&mut with_file()),
+        "node_lst: there is no such option; did you mean node_list?",
+    );
+    fs::write(&file, "via = 'list'\nnode_list = [\n").unwrap();
+    refused(&run(&mut with_file()), "rendez.toml, line ");
+    refused(
+        &run_with(["discover", "--config", "/nonexistent/x.toml"]),
+        "cannot read the configuration /nonexistent/x.toml",
+    );
+    refused(
+        &run(rendez().arg("discover").env("RENDEZ_VIA", "lst")),
+        "RENDEZ_VIA takes self, list",
+    );
+    refused(
+        &run(rendez()
+            .args(["discover", "--via", "self"])
+            .env("RENDEZ_LOG_FORMAT", "xml")),
+        "RENDEZ_LOG_FORMAT takes text or json",
+    );
+}
+
+#[test]
+fn cookies_come_from_the_places_in_their_order_and_are_never_shown() {
+    let home = tempfile::tempdir().unwrap();
+    let there = home.path().join(".erlang.cookie");
+    let file = home.path().join("cookie");
+    let ping = || {
+        let mut command = rendez();
+        // Nothing listens on port 1, so a cookie that was found leads to that failure.
+        command
+            .args(["ping", "a@127.0.0.1"])
+            .env("HOME", home.path())
+            .env("ERL_EPMD_PORT", "1");
+        command
+    };
+    let found = |done: Done| {
+        assert_eq!(done.code, Some(1));
+        assert!(
+            done.err.contains("nothing listens at 127.0.0.1:1"),
+            "{done:?}"
+        );
+        assert!(!done.err.contains("monster"), "{done:?}");
+        done
+    };
+    let failed = |done: Done, part: &str| {
+        assert_eq!(done.code, Some(1), "{done:?}");
+        assert!(done.err.contains(part), "{:?} has no {part:?}", done.err);
+        assert!(!done.err.contains("monster"), "{done:?}");
+    };
+    failed(
+        run(&mut ping()),
+        "RENDEZ_COOKIE and RELEASE_COOKIE are not set, and there is no ",
+    );
+    let done = run(ping().arg("--json"));
+    assert_eq!(done.json()["error"]["reason"], "no_cookie");
+    found(run(ping().env("RELEASE_COOKIE", "monster")));
+    found(run(ping().env("RENDEZ_COOKIE", "monster")));
+    fs::write(&there, "monster\n").unwrap();
+    let done = found(run(&mut ping()));
+    assert!(done.err.contains("chmod 400"), "{done:?}");
+
+    // What is named first counts, so a place after it cannot even be wrong.
+    fs::write(&there, "").unwrap();
+    found(run(ping().env("RELEASE_COOKIE", "monster")));
+    failed(
+        run(&mut ping()),
+        ".erlang.cookie holds no cookie; it is empty",
+    );
+    fs::write(&file, "monster\nmonster2\n").unwrap();
+    failed(
+        run(ping()
+            .arg("--cookie-file")
+            .arg(&file)
+            .env("RENDEZ_COOKIE", "monster")),
+        "holds more than one line",
+    );
+    failed(
+        run(ping()
+            .args(["--cookie-file", "/nonexistent/x"])
+            .env("RENDEZ_COOKIE", "monster")),
+        "cannot read --cookie-file /nonexistent/x",
+    );
+    let done = found(run(ping().args(["--cookie", "monster"])));
+    assert!(
+        done.err
+            .contains("--cookie shows the cookie to everyone who runs `ps`"),
+        "{done:?}"
+    );
+    let done = run(rendez()
+        .args([
+            "discover",
+            "--via",
+            "multicast",
+            "--secret",
+            "monster",
+            "--for",
+            "1ms",
+        ])
+        .args(["--interface", "127.0.0.1", "--port", "1", "--log", "debug"]));
+    assert!(done.err.contains("--secret shows the secret"), "{done:?}");
+    assert!(!done.err.contains("monster"), "{done:?}");
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_failure() {
+    use std::process::Stdio;
+    let nodes: Vec<String> = (0..5_000).map(|number| format!("node{number}@h")).collect();
+    let mut child = rendez()
+        .args(["discover", "--via", "list"])
+        .env("RENDEZ_NODE_LIST", nodes.join(","))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The pipe is closed before it can hold everything.
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
