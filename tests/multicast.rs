@@ -1,7 +1,15 @@
 //! The multicast provider on real sockets: the loopback of this machine, and two network namespaces.
 
+#![cfg(feature = "multicast")]
+
+mod support;
+
 use std::collections::BTreeMap;
-use std::net::UdpSocket;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rendez::cluster::ProviderId;
@@ -10,6 +18,8 @@ use rendez::discovery::multicast::{
 };
 use rendez::discovery::{Context, Feed, Observation, Observed, Provider, SignalSender, feed};
 use rendez::{NodeName, Secret};
+use socket2::{Domain, Socket, Type};
+use support::{Lan, free_udp_port};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -115,10 +125,9 @@ fn name(text: &str) -> NodeName {
 
 /// A configuration for the loopback of this machine, with a port of its own.
 fn loopback() -> MulticastConfig {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     MulticastConfig {
         multicast_addr: vec![GROUP_V4.into()],
-        port: socket.local_addr().unwrap().port(),
+        port: free_udp_port(),
         interface: vec!["127.0.0.1".parse().unwrap()],
         ..MulticastConfig::default()
     }
@@ -235,4 +244,272 @@ async fn ipv6_on_the_loopback() {
     }
     a.stop().await;
     b.stop().await;
+}
+
+/// Sends to the group from the loopback, and hears it: somebody else on the same wire.
+struct Stranger {
+    listens: UdpSocket,
+    sends: UdpSocket,
+    to: SocketAddr,
+}
+
+impl Stranger {
+    fn new(port: u16) -> Self {
+        let listens = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        listens.set_reuse_address(true).unwrap();
+        listens
+            .bind(&SocketAddr::new(GROUP_V4.into(), port).into())
+            .unwrap();
+        listens
+            .join_multicast_v4(&GROUP_V4, &Ipv4Addr::LOCALHOST)
+            .unwrap();
+        listens.set_read_timeout(Some(PATIENCE)).unwrap();
+        let sends = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        sends.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
+        Self {
+            listens: listens.into(),
+            sends: sends.into(),
+            to: SocketAddr::new(GROUP_V4.into(), port),
+        }
+    }
+
+    /// The next datagrams of the group.
+    fn capture(&self, count: usize) -> Vec<Vec<u8>> {
+        let mut buffer = [0; 2048];
+        (0..count)
+            .map(|_| {
+                let length = self.listens.recv(&mut buffer).unwrap();
+                buffer[..length].to_vec()
+            })
+            .collect()
+    }
+
+    fn send(&self, datagram: &[u8]) {
+        // A full buffer is part of a flood.
+        let _ = self.sends.send_to(datagram, self.to);
+    }
+}
+
+/// The `n`th datagram of a flood made of what was captured.
+fn hostile(n: u64, captured: &[Vec<u8>]) -> Vec<u8> {
+    let index = usize::try_from(n / 4).unwrap() % captured.len();
+    let mut datagram = captured[index].clone();
+    match n % 4 {
+        // Forged: a boot of its own, under a name of its own, so that believing it would show.
+        0 => {
+            datagram[16..24].copy_from_slice(&n.to_be_bytes());
+            let at = datagram.len() - 33;
+            datagram[at] ^= 1;
+        }
+        // Truncated: somewhere in the header, or in what follows it.
+        1 => {
+            let length = usize::try_from(n).unwrap() % datagram.len();
+            datagram.truncate(length);
+        }
+        // Oversized.
+        2 => datagram.resize(1201 + usize::try_from(n).unwrap() % 8000, 0),
+        // Replayed, as it was.
+        _ => {}
+    }
+    datagram
+}
+
+/// The resident memory of this process in KiB.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_hostile_datagrams_costs_nothing_and_a_real_node_joins_through_it() {
+    const FLOOD: u64 = 100_000;
+    let config = loopback();
+    let stranger = Stranger::new(config.port);
+    let mut a = Peer::start(&config, Some("a@127.0.0.1"));
+    let mut b = Peer::start(&config, Some("b@127.0.0.1"));
+    a.knows(1).await;
+    b.knows(1).await;
+    let captured = stranger.capture(4);
+    // What is replayed later than a second after it was sent is told from a second interface's copy.
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+
+    let before = resident();
+    let sent = Arc::new(AtomicU64::new(0));
+    let joined = Arc::new(AtomicBool::new(false));
+    let flood = std::thread::spawn({
+        let (sent, joined) = (Arc::clone(&sent), Arc::clone(&joined));
+        move || {
+            let mut n = 0;
+            // At full speed until the join is through, at least so many, at most for a while.
+            let start = Instant::now();
+            while n < FLOOD || (!joined.load(Ordering::Relaxed) && start.elapsed() < PATIENCE) {
+                stranger.send(&hostile(n, &captured));
+                n += 1;
+                sent.store(n, Ordering::Relaxed);
+            }
+            start.elapsed()
+        }
+    });
+    while sent.load(Ordering::Relaxed) < FLOOD / 10 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let mut late = Peer::start(&config, Some("late@127.0.0.1"));
+    let took = late.knows(2).await;
+    a.knows(2).await;
+    b.knows(2).await;
+    let during = sent.load(Ordering::Relaxed);
+    joined.store(true, Ordering::Relaxed);
+    let flooded = flood.join().unwrap();
+    let sent = sent.load(Ordering::Relaxed);
+    println!(
+        "{sent} hostile datagrams in {flooded:?}; the join took {took:?} and was through after {during} of them"
+    );
+    let grown = resident().saturating_sub(before);
+    println!("resident memory grew by {grown} KiB");
+    assert!(grown < 16 * 1024, "{grown} KiB");
+
+    for (peer, others) in [
+        (&a, ["b@127.0.0.1", "late@127.0.0.1"]),
+        (&b, ["a@127.0.0.1", "late@127.0.0.1"]),
+    ] {
+        assert_eq!(peer.names(), others);
+        assert!(peer.errors.is_empty(), "{:?}", peer.errors);
+    }
+    let counters = a.counters.get();
+    println!("{counters:?}");
+    for (cause, count) in counters.named() {
+        if matches!(
+            cause,
+            "forged" | "truncated" | "oversized" | "foreign" | "replayed"
+        ) {
+            assert!(count > 10, "{cause}: {counters:?}");
+        }
+    }
+    assert_eq!((counters.malformed, counters.full), (0, 0), "{counters:?}");
+    for peer in [a, b, late] {
+        peer.stop().await;
+    }
+}
+
+/// Says which test process is to be a host in a network namespace: its node name.
+const HOST: &str = "RENDEZ_TEST_MULTICAST_HOST";
+
+/// No test of its own: what the two tests below run in each namespace. It says what it hears.
+#[tokio::test]
+async fn a_host_in_a_namespace() {
+    let Ok(own) = std::env::var(HOST) else {
+        return;
+    };
+    let groups = std::env::var("RENDEZ_TEST_MULTICAST_GROUP").unwrap();
+    let config = MulticastConfig {
+        multicast_addr: vec![groups.parse().unwrap()],
+        interface: vec!["eth0".parse().unwrap()],
+        ..MulticastConfig::default()
+    };
+    let start = Instant::now();
+    let mut peer = Peer::start(&config, Some(&own));
+    while let Some(observed) = peer.heard.recv().await {
+        // The test that started this process reads these lines.
+        println!("HEARD {:?} {:?}", start.elapsed(), observed.observation);
+    }
+}
+
+/// A process in a namespace, which ends with the test.
+struct Hosted {
+    child: Child,
+    lines: std::sync::mpsc::Receiver<String>,
+}
+
+impl Hosted {
+    fn start(lan: &Lan, number: u8, group: &str) -> Self {
+        let enter = lan.enter(number);
+        let mut child = Command::new(enter[0])
+            .args(&enter[1..])
+            .arg(std::env::current_exe().unwrap())
+            .args(["a_host_in_a_namespace", "--exact", "--nocapture"])
+            .env(HOST, format!("host{number}@{}", lan.address(number)))
+            .env("RENDEZ_TEST_MULTICAST_GROUP", group)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = std::sync::mpsc::channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// Waits for a line with all of `words`.
+    fn hears(&self, words: &[&str]) -> String {
+        let until = Instant::now() + PATIENCE;
+        let mut said = Vec::new();
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let Ok(line) = self.lines.recv_timeout(left) else {
+                panic!("{words:?} is not heard; it said {said:?}");
+            };
+            if words.iter().all(|word| line.contains(word)) {
+                return line;
+            }
+            said.push(line);
+        }
+    }
+}
+
+impl Drop for Hosted {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn two_hosts_find_each_other_through_30_percent_loss() {
+    let Some(lan) = Lan::new(2, "multicast between two hosts under loss") else {
+        return;
+    };
+    if let Err(why) = lan.lose(30) {
+        eprintln!("SKIPPED: multicast between two hosts under loss: {why}");
+        return;
+    }
+    for group in [GROUP_V4.to_string(), GROUP_V6.to_string()] {
+        let first = Hosted::start(&lan, 1, &group);
+        std::thread::sleep(Duration::from_millis(500));
+        let second = Hosted::start(&lan, 2, &group);
+        let heard = second.hears(&["Started", "host1@"]);
+        println!("{group}: the later host says: {heard}");
+        first.hears(&["Started", "host2@"]);
+    }
+}
+
+#[test]
+fn an_interface_that_comes_later_is_used() {
+    let Some(lan) = Lan::new(2, "multicast on an interface that comes later") else {
+        return;
+    };
+    let set = |state: &str| {
+        let enter = lan.enter(2);
+        let done = Command::new(enter[0])
+            .args(&enter[1..])
+            .args(["ip", "link", "set", "eth0", state])
+            .status()
+            .unwrap();
+        assert!(done.success());
+    };
+    set("down");
+    let group = GROUP_V4.to_string();
+    let first = Hosted::start(&lan, 1, &group);
+    let second = Hosted::start(&lan, 2, &group);
+    let line = second.hears(&["Failed", "eth0 is not there, or is down"]);
+    println!("{line}");
+    set("up");
+    second.hears(&["Started", "host1@"]);
+    first.hears(&["Started", "host2@"]);
 }
