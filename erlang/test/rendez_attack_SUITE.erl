@@ -1,0 +1,121 @@
+%% @doc A hundred thousand datagrams that nobody should believe, at full speed, while a real node joins.
+-module(rendez_attack_SUITE).
+-compile([export_all, nowarn_export_all]).
+
+-include_lib("stdlib/include/assert.hrl").
+
+-define(GROUP, {239, 255, 82, 68}).
+-define(LOOPBACK, {127, 0, 0, 1}).
+-define(EACH, 25_000).
+
+all() -> [forged_truncated_replayed_and_oversized_announcements_cost_nothing].
+
+forged_truncated_replayed_and_oversized_announcements_cost_nothing(_) ->
+    process_flag(trap_exit, true),
+    Epmd = rendez_peers:epmd(),
+    Port = rendez_peers:free_port(udp),
+    [A, B] = [rendez_peers:start(Epmd, Name) || Name <- [a, b]],
+    try
+        Spy = socket(Port),
+        [start(Peer, Port) || Peer <- [A, B]],
+        rendez_peers:until(fun() -> peers(A) =:= ['b@127.0.0.1'] end),
+        %% What B says, as everybody on the network hears it.
+        Real = capture(Spy, <<"b@127.0.0.1">>),
+        ok = rendez_peers:call(A, ?MODULE, warm_up, []),
+        Atoms = rendez_peers:call(A, erlang, system_info, [atom_count]),
+        Memory = rss(A),
+        Self = self(),
+        Attacker = spawn_link(fun() -> Self ! {self(), attack(Port, Real)} end),
+        %% The real node starts in the midst of it.
+        C = rendez_peers:start(Epmd, c),
+        try
+            start(C, Port),
+            rendez_peers:until(fun() -> lists:sort(peers(A)) =:= ['b@127.0.0.1', 'c@127.0.0.1'] end, 60_000),
+            %% It goes on until now, and until all kinds had their number.
+            Attacker ! enough,
+            Sent = receive {Attacker, Count} -> Count after 120_000 -> error(attack_hangs) end,
+            ct:log("~b datagrams were sent", [Sent]),
+            ?assert(Sent >= 4 * ?EACH),
+            %% One atom for the name of c, and few for what is done the first time.
+            New = rendez_peers:call(A, erlang, system_info, [atom_count]) - Atoms,
+            ct:log("~b new atoms", [New]),
+            ?assert(New < 50),
+            Grown = rss(A) - Memory,
+            ct:log("~b KiB more", [Grown]),
+            ?assert(Grown < 16 * 1024),
+            #{counters := Counters, nodes := Nodes} = rendez_peers:call(A, rendez, status, [rendez]),
+            ct:log("~p", [Counters]),
+            ?assertEqual([<<"b@127.0.0.1">>, <<"c@127.0.0.1">>], lists:sort([Node || #{node := Node} <- Nodes])),
+            ?assertMatch(#{discovered := 2}, Counters)
+        after
+            rendez_peers:stop(C)
+        end
+    after
+        lists:foreach(fun rendez_peers:stop/1, [A, B]),
+        rendez_peers:stop_epmd(Epmd)
+    end.
+
+start(Peer, Port) ->
+    {ok, _} = rendez_peers:call(Peer, application, ensure_all_started, [rendez]),
+    {ok, _} = rendez_peers:call(Peer, rendez, start_cluster,
+                                [[{via, multicast}, {interface, "127.0.0.1"}, {port, Port}]]),
+    ok.
+
+peers(Peer) -> rendez_peers:call(Peer, rendez, peers, [rendez]).
+
+%% On the peer: what the measuring itself needs is there before it counts.
+warm_up() ->
+    _ = rendez:status(rendez),
+    _ = memory(),
+    ok.
+
+memory() ->
+    lists:foreach(fun erlang:garbage_collect/1, processes()),
+    {ok, File} = file:open("/proc/self/status", [read, raw]),
+    {ok, Text} = file:read(File, 8192),
+    ok = file:close(File),
+    {match, [Kib]} = re:run(Text, "VmRSS:\\s+([0-9]+) kB", [{capture, all_but_first, list}]),
+    list_to_integer(Kib).
+
+rss(Peer) -> rendez_peers:call(Peer, ?MODULE, memory, []).
+
+socket(Port) ->
+    {ok, Socket} = gen_udp:open(Port, [binary, {active, false}, {reuseaddr, true}, {raw, 1, 15, <<1:32/native>>},
+                                       {ip, ?GROUP}, {multicast_if, ?LOOPBACK}, {multicast_loop, true},
+                                       {add_membership, {?GROUP, ?LOOPBACK}}]),
+    Socket.
+
+%% An announcement that carries the name.
+capture(Socket, Name) ->
+    {ok, {_, _, Datagram}} = gen_udp:recv(Socket, 0, 30_000),
+    case binary:match(Datagram, Name) of
+        nomatch -> capture(Socket, Name);
+        _ -> Datagram
+    end.
+
+attack(Port, Real) ->
+    {ok, Socket} = gen_udp:open(0, [binary, {multicast_if, ?LOOPBACK}, {multicast_loop, true}, {sndbuf, 1 bsl 20}]),
+    Filling = binary:copy(<<"x">>, 8000),
+    Sent = attack(Socket, Port, Real, Filling, 0),
+    ok = gen_udp:close(Socket),
+    4 * Sent.
+
+attack(Socket, Port, Real, Filling, N) ->
+    %% Names of one length, each another: an atom made of one would be seen.
+    Name = list_to_binary(io_lib:format("~7..0b@1.2", [N])),
+    lists:foreach(fun(Datagram) -> ok = send(Socket, Port, Datagram) end,
+                  [binary:replace(Real, <<"b@127.0.0.1">>, Name),
+                   binary:part(Real, 0, N rem byte_size(Real)),
+                   Real,
+                   <<Real/binary, Filling/binary>>]),
+    Enough = N >= ?EACH andalso receive enough -> true after 0 -> false end,
+    case Enough of
+        true -> N;
+        false -> attack(Socket, Port, Real, Filling, N + 1)
+    end.
+
+send(Socket, Port, Datagram) ->
+    case gen_udp:send(Socket, ?GROUP, Port, Datagram) of
+        {error, enobufs} -> send(Socket, Port, Datagram);
+        Other -> Other
+    end.
