@@ -59,7 +59,7 @@ clusters(Env0) ->
         throw:{?MODULE, Message} -> {error, Message}
     end.
 
-list(List) when is_list(List) -> List;
+list(List) when is_list(List) -> proper(List, "clusters"), List;
 list(Map) when is_map(Map) -> maps:to_list(Map);
 list(Other) -> fail("clusters takes a list of clusters, each a list of options with a name, or "
                     "{Name, Options}; got ~ts", [show(Other)]).
@@ -162,6 +162,7 @@ take_name(Options) ->
 to_map(Options, Where) when is_map(Options) ->
     to_map(maps:to_list(Options), Where);
 to_map(Options, Where) when is_list(Options) ->
+    proper(Options, Where),
     lists:foldl(
         fun(Entry, Map) ->
             {Key, Value} = case Entry of
@@ -176,6 +177,13 @@ to_map(Options, Where) when is_list(Options) ->
         end, #{}, Options);
 to_map(Other, Where) ->
     fail("~ts: a keyword list, a proplist or a map is wanted; got ~ts", [Where, show(Other)]).
+
+proper(List, Where) ->
+    try length(List) of
+        _ -> ok
+    catch
+        error:badarg -> fail("~ts: an improper list: ~ts", [Where, show(List)])
+    end.
 
 known(Key) when is_binary(Key) ->
     Ours = [via | ?OURS ++ ?POLLER],
@@ -202,6 +210,7 @@ dist(Options) ->
 via(Kind) when is_atom(Kind); is_binary(Kind); is_tuple(Kind) -> [Kind];
 via(Map) when is_map(Map) -> maps:to_list(Map);
 via(List) when is_list(List) ->
+    proper(List, "via"),
     case List =/= [] andalso io_lib:printable_unicode_list(List) of
         true -> [unicode:characters_to_binary(List)];
         false -> List
