@@ -3,6 +3,7 @@
 
 #![cfg(feature = "discovery")]
 
+mod sample;
 mod world;
 
 use std::time::Duration;
