@@ -137,7 +137,7 @@ async fn watch(
         max_connecting: setup.policy.max_connecting,
         ..policy
     };
-    // The printer is as fast as its reader; the engine tells each change once, so it cannot run ahead for long.
+    // Printing blocks this thread, and the driver with it, so the driver cannot run ahead of a slow reader.
     let (sender, mut actions) = mpsc::unbounded_channel();
     let outlet = move |action: Action| {
         // When nobody receives, the watch is over.

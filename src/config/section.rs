@@ -360,20 +360,21 @@ fn spelling(name: &str, whose: &str, place: &Place, options: &[Opt]) -> String {
 
 /// The names that Peerage, libcluster and dns_cluster have for options of ours.
 fn former(name: &str, options: &[Opt]) -> Option<String> {
-    const NAMES: &[(&str, &str)] = &[
-        ("query", "dns_name"),
-        ("node_basename", "app_name"),
-        ("polling_interval", "interval"),
-        ("ip", "interface"),
-        ("if_addr", "interface"),
-        ("multicast_if", "interface"),
-        ("multicast_ttl", "ttl"),
+    const NAMES: &[(&str, &str, &str)] = &[
+        ("query", "dns_name", ""),
+        ("node_basename", "app_name", ""),
+        // Theirs is in milliseconds; copied as it is, it would be a wait of hours.
+        ("polling_interval", "interval", ", in seconds"),
+        ("ip", "interface", ""),
+        ("if_addr", "interface", ""),
+        ("multicast_if", "interface", ""),
+        ("multicast_ttl", "ttl", ""),
     ];
     NAMES
         .iter()
-        .filter(|(theirs, _)| *theirs == name)
-        .find(|(_, ours)| options.iter().any(|option| option.name == *ours))
-        .map(|(_, ours)| format!("what it says is said by {ours} here"))
+        .filter(|(theirs, _, _)| *theirs == name)
+        .find(|(_, ours, _)| options.iter().any(|option| option.name == *ours))
+        .map(|(_, ours, unit)| format!("what it says is said by {ours} here{unit}"))
 }
 
 fn flag(value: &Value) -> Option<bool> {

@@ -179,6 +179,13 @@ fn an_unknown_option_is_named_with_its_path_and_the_right_spelling() {
             &["ip: there is no such option; what it says is said by interface here"],
         ),
         (
+            table([
+                ("via", word("dns")),
+                ("polling_interval", Value::Int(5_000)),
+            ]),
+            &["what it says is said by interval here, in seconds"],
+        ),
+        (
             table([("via", table([("dns", table([("accept", "a".into())]))]))]),
             &["via.dns.accept is no option of dns, but of the cluster, beside via"],
         ),
