@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rendez::cluster::driver::Source;
@@ -174,7 +176,7 @@ async fn it_outlives_epmd() {
     b.wait_for_nodes(&[], PATIENCE);
     assert_eq!(a.eval("length(nodes(hidden))"), "1");
     epmd.restart();
-    // `erl` itself registers again only from OTP 26 on, so the nodes are started anew.
+    // Whether `erl` registers again by itself depends on its release, so this one is started anew.
     b.kill();
     let mut b = Beam::start(&epmd, &loner("b@127.0.0.1"));
     b.wait_for_nodes(&["a@127.0.0.1"], PATIENCE);
@@ -232,4 +234,104 @@ async fn peers_that_cannot_be_joined_hold_up_no_one() {
     let atom = "try binary_to_existing_atom(<<\"short@\", \"localhost\">>) of _ -> made catch _:_ -> none end";
     assert_eq!(a.eval(atom), "none");
     sidecar.stop().await;
+}
+
+/// The command beside a node; it ends with the test.
+struct Attached(Child);
+
+impl Attached {
+    fn start(epmd: &Epmd, cookie: &str, args: &[&str]) -> Self {
+        let command = Command::new(env!("CARGO_BIN_EXE_rendez"))
+            .arg("attach")
+            .args(args)
+            .env("ERL_EPMD_PORT", epmd.port.to_string())
+            .env("RENDEZ_COOKIE", cookie)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        Self(command.expect("the command starts"))
+    }
+
+    /// Sends a signal by name, and gives the exit status and the whole log, of which `before` was read already.
+    fn end(mut self, signal: &str, mut log: String, mut rest: impl Read) -> (Option<i32>, String) {
+        let pid = self.0.id().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &pid]).status();
+        assert!(sent.expect("kill").success());
+        rest.read_to_string(&mut log).expect("text");
+        (self.0.wait().expect("its status").code(), log)
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+#[cfg(feature = "cli")]
+fn the_command_tells_what_happens_and_ends_by_a_signal() {
+    if !beam_is_installed("rendez attach") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let mut a = Beam::start(&epmd, &loner("a@127.0.0.1"));
+    let _b = Beam::start(&epmd, &loner("b@127.0.0.1"));
+    for signal in ["TERM", "INT"] {
+        let args = [
+            "a@127.0.0.1",
+            "--via",
+            "list",
+            "--node-list",
+            "b@127.0.0.1",
+            "--log-format",
+            "json",
+            "--log",
+            "trace",
+        ];
+        let mut attached = Attached::start(&epmd, COOKIE, &args);
+        let mut lines = BufReader::new(attached.0.stderr.take().expect("piped"));
+        let mut log = String::new();
+        while !log.contains("connected") {
+            let read = lines.read_line(&mut log).expect("text");
+            assert!(read > 0, "it ended:\n{log}");
+        }
+        a.wait_for_nodes(&["b@127.0.0.1"], PATIENCE);
+        let (code, log) = attached.end(signal, log, lines);
+        assert_eq!(code, Some(0), "{log}");
+        assert!(log.contains(&format!("SIG{signal}: stopping")), "{log}");
+        assert!(!log.contains(COOKIE), "the cookie is in the log:\n{log}");
+        for line in log.lines() {
+            assert!(
+                serde_json::from_str::<serde_json::Value>(line).is_ok(),
+                "{line}"
+            );
+        }
+        a.wait_until("nodes(hidden)", PATIENCE, |hidden| hidden == "[]");
+        a.eval("erlang:disconnect_node('b@127.0.0.1')");
+    }
+}
+
+#[test]
+#[cfg(feature = "cli")]
+fn the_command_ends_when_the_cookie_is_wrong() {
+    if !beam_is_installed("rendez attach with a wrong cookie") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let _a = Beam::start(&epmd, &loner("a@127.0.0.1"));
+    let args = ["a@127.0.0.1", "--via", "list", "--node-list", "b@127.0.0.1"];
+    let mut attached = Attached::start(&epmd, "no-such-cookie", &args);
+    let mut log = String::new();
+    let stderr = attached.0.stderr.as_mut().expect("piped");
+    stderr.read_to_string(&mut log).expect("text");
+    assert_eq!(
+        attached.0.wait().expect("its status").code(),
+        Some(1),
+        "{log}"
+    );
+    assert!(log.contains("not the cookie of a@127.0.0.1"), "{log}");
+    assert!(!log.contains("no-such-cookie"), "{log}");
 }

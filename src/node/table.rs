@@ -185,3 +185,23 @@ fn tell(shared: &Shared, event: NodeEvent) {
     // It is no error that nobody listens.
     let _ = shared.events.send(event);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_attempts_at_once_that_of_the_greater_name_goes_on() {
+        let name = |text: &str| text.parse::<NodeName>().unwrap();
+        let (a, b, c) = (name("a@h"), name("b@h"), name("c@h"));
+        let table = Table::default();
+        // `b` is connecting to both of the others when they knock.
+        for peer in [&a, &c] {
+            let (_tell, attempt) = watch::channel(None);
+            table.lock().insert(peer.clone(), Slot::Connecting(attempt));
+        }
+        assert_eq!(table.judge(&b, &a), Verdict::OursGoesFirst);
+        assert_eq!(table.judge(&b, &c), Verdict::AcceptSimultaneous);
+        assert_eq!(table.judge(&b, &name("stranger@h")), Verdict::Accept);
+    }
+}

@@ -5,9 +5,9 @@
 //! cannot subscribe from outside. The watcher needs nothing in the release but stdlib, whose `erl_scan`,
 //! `erl_parse` and `erl_eval` run its few lines ([`WATCHER`]); it ends with the connection to this node.
 //!
-//! The watcher tells of a node that comes or goes within a millisecond or so, a poll every second on average
-//! after half of one, and a lost peer is to be connected again at once. So the watcher is the way, with a
-//! slow poll beside it that puts right whatever was missed, and a poll each second while there is no watcher.
+//! The watcher tells of a node at once, a poll each second after half a second on average, and a lost peer is
+//! to be connected again as soon as it can be. So the watcher is the way, with a slow poll beside it that puts
+//! right whatever was missed, and a poll each second while there is no watcher.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
