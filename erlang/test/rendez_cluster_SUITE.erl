@@ -58,7 +58,7 @@ listen(Options) ->
         Self ! {self(), Started},
         keep([])
     end),
-    catch unregister(listener),
+    is_pid(whereis(listener)) andalso unregister(listener),
     true = register(listener, Pid),
     Pid ! start,
     receive {Pid, Started} -> Started end.

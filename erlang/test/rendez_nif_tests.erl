@@ -153,7 +153,7 @@ resolves_test() ->
     ?assertMatch({resolved, {error, <<"epmd: ", _/binary>>}}, message(Other, 10_000)).
 
 names_make_no_atoms_test() ->
-    {ok, Handle, Tag} = rendez_nif:start(self(), (?EXTERNAL)#{max_connecting => 1}),
+    {ok, Handle, Tag} = rendez_nif:start(self(), maps:put(max_connecting, 1, ?EXTERNAL)),
     %% Everything that is made once is made.
     ok = rendez_nif:observe(Handle, <<"mod">>, {snapshot, [<<"first@h.x">>]}),
     _ = event(Tag, discovered),
