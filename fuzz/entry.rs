@@ -1,0 +1,104 @@
+//! What every fuzz target does with its input. `tests/corpus.rs` calls the same functions, so that what
+//! the fuzzer once found stays found on a stable toolchain.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use rendez::Secret;
+use rendez::discovery::multicast::announcer::{Announcer, Now};
+use rendez::discovery::multicast::codec::{self, Draft, Key};
+use rendez::epmd::codec::{AliveResponse, NamesDecoder, PortResponse, Request};
+
+/// The secret of the corpus.
+pub const SECRET: &str = "corpus";
+
+/// The bytes before the code that authenticates an announcement.
+const MAC: usize = 32;
+
+/// A datagram from the network, as it is and with the code that makes it authentic.
+///
+/// The second is what a member with a fault of its own could send; the fuzzer could never guess it.
+pub fn announcement(data: &[u8]) {
+    let key = Key::derive(&Secret::new(SECRET), "");
+    datagram(&key, data);
+    let body = &data[..data.len().saturating_sub(MAC)];
+    datagram(&key, &key.authenticate(body));
+}
+
+fn datagram(key: &Key, data: &[u8]) {
+    let read = codec::decode(key, data);
+    if let Ok(announcement) = &read {
+        // There is one way to say a thing: what was read makes the same bytes.
+        let mut draft = Draft::new(key, &announcement.header);
+        for mention in announcement.mentions {
+            assert!(draft.mention(&mention), "what came in a datagram fits one");
+        }
+        assert_eq!(draft.seal(), data);
+    }
+    let _ = codec::peek_sender(data);
+    listener(
+        key,
+        data,
+        read.map_or(Duration::from_secs(1000), |a| a.header.time),
+    );
+}
+
+/// A node that hears the datagram, again and again, at a time that makes it believable.
+fn listener(key: &Key, data: &[u8], unix: Duration) {
+    let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let mut now = Now {
+        monotonic: Duration::from_secs(1),
+        unix,
+    };
+    let own = "own@10.0.0.1".parse().ok();
+    let mut announcer = Announcer::new(key.clone(), own, Duration::from_secs(5), 1, 1, now);
+    for wait in [0, 1, 30, 400, 100_000] {
+        now.monotonic += Duration::from_secs(wait);
+        announcer.handle_datagram(now, source, data);
+        announcer.handle_wake(now);
+        while let Some(sent) = announcer.poll_transmit() {
+            assert!(
+                codec::decode(key, &sent).is_ok(),
+                "what we send can be read"
+            );
+        }
+        while announcer.poll_observation().is_some() {}
+        let _ = announcer.complaint(now);
+        if let Some(wake) = announcer.next_wake() {
+            assert!(wake >= Duration::from_secs(1));
+        }
+    }
+    announcer.stop(now);
+}
+
+/// What an EPMD server reads and what an EPMD client reads, whole and in pieces.
+pub fn epmd(data: &[u8]) {
+    if let Some(header) = data.first_chunk::<2>() {
+        let _ = Request::body_length(*header);
+    }
+    for body in [data, data.get(2..).unwrap_or_default()] {
+        if let Ok(request) = Request::decode(body) {
+            let encoded = request.encode().expect("what was read can be written");
+            assert_eq!(
+                Request::decode(&encoded[2..]).expect("what was written can be read"),
+                request
+            );
+        }
+    }
+    let _ = AliveResponse::decode(data);
+    if let Ok(Some(response)) = PortResponse::decode(data) {
+        let encoded = response.encode().expect("what was read can be written");
+        assert_eq!(PortResponse::decode(&encoded), Ok(Some(response)));
+    }
+    let mut whole = NamesDecoder::new();
+    let mut pieces = NamesDecoder::new();
+    let _ = whole.push(data);
+    for piece in data.chunks(7) {
+        let _ = pieces.push(piece);
+    }
+    assert_eq!(
+        whole.finish(),
+        pieces.finish(),
+        "however it is cut into pieces"
+    );
+}

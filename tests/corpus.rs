@@ -1,0 +1,190 @@
+//! Every file of the fuzzers' corpus, and mutations of it, through what the fuzz targets run: the short
+//! form of `scripts/fuzz`, for a stable toolchain and for CI.
+#![cfg(feature = "discovery")]
+
+#[path = "../fuzz/entry.rs"]
+mod entry;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use rendez::Secret;
+use rendez::discovery::multicast::codec::{Draft, Header, Key, Kind, Mention};
+
+/// How many mutations of each file are tried.
+const MUTATIONS: usize = 200;
+
+fn corpus(target: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(target)
+}
+
+/// Runs the corpus of `target` through `entry`; answers how many inputs that were.
+fn run(target: &str, entry: fn(&[u8])) -> usize {
+    let mut files: Vec<_> = std::fs::read_dir(corpus(target))
+        .expect("the corpus is part of the repository")
+        .map(|file| file.expect("a file of the corpus").path())
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "the corpus of {target} is empty");
+    let mut inputs = 0;
+    for file in files {
+        let seed = std::fs::read(&file).expect("a readable file");
+        // A failure has to say which input it was.
+        let try_one = |input: &[u8]| {
+            let result = std::panic::catch_unwind(|| entry(input));
+            assert!(
+                result.is_ok(),
+                "{target} fails on a mutation of {}: {input:02x?}",
+                file.display()
+            );
+        };
+        try_one(&seed);
+        // The same at every run: this is a test. Finding new inputs is the fuzzer's work.
+        let mut rng = StdRng::seed_from_u64(seed.len() as u64);
+        let mut input = seed.clone();
+        for n in 0..MUTATIONS {
+            if n % 8 == 0 {
+                input.clone_from(&seed);
+            }
+            mutate(&mut input, &mut rng);
+            try_one(&input);
+        }
+        inputs += 1 + MUTATIONS;
+    }
+    inputs
+}
+
+/// Changes one thing, as a fuzzer would.
+fn mutate(input: &mut Vec<u8>, rng: &mut StdRng) {
+    let length = input.len();
+    let at = rng.random_range(0..=length);
+    match rng.random_range(0..6) {
+        0 => input.truncate(at),
+        1 => input.insert(at, rng.random()),
+        2 if at < length => input[at] ^= 1 << rng.random_range(0..8),
+        3 if at < length => input[at] = [0, 1, 0x7f, 0x80, 0xff][rng.random_range(0..5)],
+        4 if at < length => {
+            input.remove(at);
+        }
+        _ => {
+            let again = input[at / 2..at].to_vec();
+            input.extend_from_slice(&again);
+            input.truncate(4096);
+        }
+    }
+}
+
+#[test]
+fn announcements() {
+    println!("{} inputs", run("announcement", entry::announcement));
+}
+
+#[test]
+fn epmd() {
+    println!("{} inputs", run("epmd", entry::epmd));
+}
+
+/// Writes the seeds that a fuzzer starts from: `cargo test --test corpus -- --ignored`.
+#[test]
+#[ignore = "writes into the repository"]
+fn write_the_seeds() {
+    let key = Key::derive(&Secret::new(entry::SECRET), "");
+    let header = Header {
+        kind: Kind::Hello,
+        boot: 1 << 40,
+        sequence: 1,
+        time: Duration::from_secs(1_795_249_545),
+        ttl: Duration::from_secs(30),
+        known: 0,
+        name: "shop@10.0.0.7",
+    };
+    let mention = |name| Mention {
+        boot: 7,
+        remaining: Duration::from_secs(20),
+        name,
+    };
+    let draft = |header: Header<'_>, mentions: &[Mention<'_>]| {
+        let mut draft = Draft::new(&key, &header);
+        for mention in mentions {
+            draft.mention(mention);
+        }
+        draft.seal()
+    };
+    let kind = |kind| Header { kind, ..header };
+    let left = Mention {
+        remaining: Duration::ZERO,
+        ..mention("left@10.0.0.9")
+    };
+    let longest = format!("a@{}", "ö".repeat(253));
+    let announcements = [
+        ("hello", draft(header, &[])),
+        ("look", draft(Header { name: "", ..header }, &[])),
+        ("announce", draft(kind(Kind::Announce), &[mention("a@b")])),
+        (
+            "answer",
+            draft(
+                kind(Kind::Answer),
+                &[mention("own@10.0.0.1"), mention("c@d"), left],
+            ),
+        ),
+        ("goodbye", draft(kind(Kind::Goodbye), &[])),
+        (
+            "longest",
+            draft(
+                Header {
+                    name: &longest,
+                    ..kind(Kind::Announce)
+                },
+                &[mention(&longest)],
+            ),
+        ),
+        (
+            "invalid_name",
+            draft(
+                Header {
+                    name: "no host",
+                    ..kind(Kind::Announce)
+                },
+                &[mention("also no host")],
+            ),
+        ),
+        (
+            "own_name",
+            draft(
+                Header {
+                    name: "own@10.0.0.1",
+                    ..header
+                },
+                &[],
+            ),
+        ),
+    ];
+    let epmd: [(&str, &[u8]); 9] = [
+        (
+            "alive2_request",
+            b"\0\x16x\x11\x51M\0\0\x06\0\x05\0\x04shop\0\x05extra",
+        ),
+        ("alive2_response", b"y\0\0\x01"),
+        ("alive2_x_response", b"v\0\0\0\0\x01"),
+        ("port_request", b"\0\x05zshop"),
+        ("port_response", b"w\0\x11\x51M\0\0\x06\0\x05\0\x04shop\0\0"),
+        ("port_refused", b"w\x01"),
+        ("names_request", b"\0\x01n"),
+        (
+            "names_response",
+            b"\0\0\x11\x11name shop at port 4000\nname odd at port x at port 4001\n",
+        ),
+        ("stop_request", b"\0\x05sshop"),
+    ];
+    let epmd = epmd.map(|(name, bytes)| (name, bytes.to_vec()));
+    for (target, seeds) in [("announcement", &announcements[..]), ("epmd", &epmd[..])] {
+        std::fs::create_dir_all(corpus(target)).unwrap();
+        for (name, bytes) in seeds {
+            std::fs::write(corpus(target).join(name), bytes).unwrap();
+        }
+    }
+}
