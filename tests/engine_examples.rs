@@ -305,6 +305,19 @@ fn failures_are_told_with_the_time_of_the_next_attempt() {
 }
 
 #[test]
+fn a_node_that_is_back_before_its_loss_was_acted_on_is_joined_at_once() {
+    let mut desk = Desk::new(Policy::default());
+    desk.started(0, "a", 3_600 * SECOND);
+    desk.result("a", true);
+    desk.pass(60 * SECOND);
+    assert!(
+        desk.down("a").is_empty(),
+        "peers do not all try at one moment"
+    );
+    assert_eq!(desk.started(0, "a", 3_600 * SECOND), ["a"]);
+}
+
+#[test]
 fn a_node_that_restarted_without_a_goodbye_is_joined_at_once() {
     let mut desk = Desk::new(Policy::default());
     desk.started(0, "a", 3_600 * SECOND);

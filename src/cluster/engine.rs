@@ -332,7 +332,10 @@ impl Engine {
     /// A fresh sighting of the node: what failed before says nothing about what it is now.
     fn end_backoff(&mut self, id: usize) {
         let node = &mut self.nodes[id];
-        if node.failures > 0 && node.no_reset_before <= self.now {
+        if node.failures == 0 {
+            // Only the jitter after a lost connection is left, and whoever is back needs none.
+            node.not_before = self.now;
+        } else if node.no_reset_before <= self.now {
             node.failures = 0;
             node.not_before = self.now;
             node.no_reset_before = self.now.saturating_add(self.policy.backoff.max());
