@@ -50,7 +50,7 @@ pub fn run_with<const N: usize>(words: [&str; N]) -> Done {
 /// A command that stays.
 pub struct Running {
     child: Child,
-    lines: Receiver<String>,
+    out: Receiver<String>,
     err: Receiver<String>,
 }
 
@@ -62,14 +62,21 @@ impl Running {
             .stderr(Stdio::piped())
             .spawn()
             .expect("rendez starts");
-        let lines = lines(child.stdout.take().expect("its output"));
-        let err = lines_of_all(child.stderr.take().expect("its errors"));
-        Self { child, lines, err }
+        let out = lines(child.stdout.take().expect("its output"));
+        let err = lines(child.stderr.take().expect("its errors"));
+        Self { child, out, err }
     }
 
     /// Its next line.
     pub fn line(&self) -> String {
-        self.lines.recv_timeout(PATIENCE).expect("another line")
+        self.out.recv_timeout(PATIENCE).expect("another line")
+    }
+
+    /// The next line of its standard error.
+    pub fn err_line(&self) -> String {
+        self.err
+            .recv_timeout(PATIENCE)
+            .expect("another line on standard error")
     }
 
     /// Sends it a signal.
@@ -81,14 +88,14 @@ impl Running {
         assert!(sent.expect("kill runs").success());
     }
 
-    /// Waits for its end.
+    /// Waits for its end. What it leaves behind is what was not read before.
     pub fn wait(mut self) -> Done {
         let status = self.status();
-        let out: String = self.lines.iter().map(|line| line + "\n").collect();
+        let rest = |lines: &Receiver<String>| lines.iter().map(|line| line + "\n").collect();
         Done {
             code: status.code(),
-            out,
-            err: self.err.recv().unwrap_or_default(),
+            out: rest(&self.out),
+            err: rest(&self.err),
         }
     }
 
@@ -119,16 +126,6 @@ fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
                 return;
             }
         }
-    });
-    receiver
-}
-
-fn lines_of_all(mut pipe: impl Read + Send + 'static) -> Receiver<String> {
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || {
-        let mut text = String::new();
-        let _ = pipe.read_to_string(&mut text);
-        let _ = sender.send(text);
     });
     receiver
 }
