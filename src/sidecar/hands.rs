@@ -13,7 +13,7 @@ use crate::name::NodeName;
 use crate::node::terms::{atom, is_atom};
 use crate::node::{CallError, Node};
 
-use super::report::report;
+use super::report::Reporter;
 
 /// How long `net_kernel:connect_node/1` may take. The attached node ends it by itself after its
 /// `net_setuptime`, which is at most 120 s; the engine gives up after 150 s.
@@ -28,11 +28,11 @@ pub(super) type Attempt = (NodeName, Result<(), ConnectError>);
 ///
 /// The calls end with this value.
 pub(super) struct Hands {
-    pub(super) node: Node,
-    pub(super) target: NodeName,
-    pub(super) dial: DialOptions,
-    pub(super) attempts: mpsc::Sender<Attempt>,
-    pub(super) sources: Vec<Source>,
+    node: Node,
+    target: NodeName,
+    dial: DialOptions,
+    attempts: mpsc::Sender<Attempt>,
+    reporter: Reporter,
     calls: JoinSet<()>,
 }
 
@@ -49,7 +49,7 @@ impl Hands {
             target,
             dial,
             attempts,
-            sources,
+            reporter: Reporter::new(sources),
             calls: JoinSet::new(),
         }
     }
@@ -86,7 +86,7 @@ impl Outlet for Hands {
                     }
                 });
             }
-            Action::Event(event) => report(&event, &self.sources),
+            Action::Event(event) => self.reporter.report(&event),
         }
     }
 }
