@@ -74,7 +74,9 @@ impl Peer {
                 self.view.remove(&node);
             }
             Observation::Failed(error) => self.errors.push(error),
-            Observation::Snapshot(_) => panic!("announcements are no complete answer"),
+            Observation::Snapshot(_) | Observation::Ports(_) => {
+                panic!("announcements are no complete answer")
+            }
         }
     }
 

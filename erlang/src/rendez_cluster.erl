@@ -276,6 +276,8 @@ from_native({connect, Name}, State) ->
     %% accepted, and about to be connected to.
     Node = binary_to_atom(Name),
     {noreply, work(connect, Node, Name, State)};
+from_native({connect, Name, Info}, State) ->
+    {noreply, work({connect, Info}, binary_to_atom(Name), Name, State)};
 from_native({disconnect, Name}, State) ->
     try binary_to_existing_atom(Name) of
         Node -> {noreply, work(disconnect, Node, Name, State)}
@@ -329,22 +331,34 @@ status(Map, #state{config = #{name := Name, dist := {Module, _}}, workers = Work
 
 %%% Connections
 
-work(What, Node, Name, #state{config = #{dist := {Module, _}}, dist = Dist, workers = Workers} = State) ->
-    {Pid, Monitor} = spawn_monitor(fun() -> exit({done, worker(What, Module, Node, Dist)}) end),
+work(Task, Node, Name, #state{config = #{dist := {Module, _}}, dist = Dist, workers = Workers} = State) ->
+    {Pid, Monitor} = spawn_monitor(fun() -> exit({done, worker(Task, Module, Node, Dist)}) end),
     _ = erlang:send_after(?CONNECT_MS, self(), {overdue, Monitor}),
+    What = case Task of
+        {connect, _Info} -> connect;
+        _ -> Task
+    end,
     State#state{workers = Workers#{Monitor => {What, Node, Name, Pid}}}.
 
-worker(What, Module, Node, Dist) ->
+worker(Task, Module, Node, Dist) ->
+    {Function, Arguments} = call(Task, Module, Node, Dist),
     try
-        case What of
-            connect -> Module:connect(Node, Dist);
-            disconnect -> Module:disconnect(Node, Dist)
-        end
+        apply(Module, Function, Arguments)
     catch
         Class:Reason ->
             {error, {failed, unicode:characters_to_binary(
-                                 io_lib:format("~ts:~ts/2 crashed: ~ts:~0tP", [Module, What, Class, Reason, 12]))}}
+                                 io_lib:format("~ts:~ts/~b crashed: ~ts:~0tP",
+                                               [Module, Function, length(Arguments), Class, Reason, 12]))}}
     end.
+
+%% Most distributions have no use for what is known besides the name.
+call({connect, Info}, Module, Node, Dist) ->
+    case erlang:function_exported(Module, connect, 3) of
+        true -> {connect, [Node, Info, Dist]};
+        false -> {connect, [Node, Dist]}
+    end;
+call(Task, _Module, Node, Dist) ->
+    {Task, [Node, Dist]}.
 
 worked(disconnect, _, _, _, State) ->
     State;

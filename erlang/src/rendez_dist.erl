@@ -3,17 +3,21 @@
 %% The default, {@link rendez_dist_otp}, is OTP's own. Another one (partisan, say) takes its place
 %% with the cluster option `dist', a module or `{Module, Options}'.
 %%
-%% `init/1' and `handle_info/2' run in the cluster's process and have to return at once. `connect/2'
-%% and `disconnect/2' run in a process of their own for each attempt and may take their time.
+%% `init/1' and `handle_info/2' run in the cluster's process and have to return at once. `connect/2',
+%% `connect/3' and `disconnect/2' run in a process of their own for each attempt and may take their time.
 -module(rendez_dist).
 
--export_type([reason/0, result/0]).
+-export_type([reason/0, result/0, info/0]).
 
 -type reason() :: refused | cookie | no_epmd | not_registered | unreachable | name_resolution
                 | timeout | name_kind | failed.
 %% Why there is no connection, in a word. See {@link rendez_diagnose}.
 
 -type result() :: ok | {error, {reason(), Message :: binary()}}.
+
+-type info() :: #{port => inet:port_number()}.
+%% What is known of a node besides its name. `port': where it listens, as an SRV record says. Keys may
+%% be added.
 
 -callback init(Options :: map()) -> {ok, State :: term()} | {error, Reason :: term()}.
 
@@ -23,10 +27,13 @@
 
 -callback connect(node(), State :: term()) -> result().
 
+-callback connect(node(), info(), State :: term()) -> result().
+%% Called instead of `connect/2' for a node of which something is known besides its name.
+
 -callback disconnect(node(), State :: term()) -> ok.
 
 -callback handle_info(Message :: term(), State :: term()) ->
     {up, node()} | {down, node()} | ignore.
 %% A message that the cluster's process does not know, such as the notices that `init/1' asked for.
 
--optional_callbacks([handle_info/2]).
+-optional_callbacks([connect/3, handle_info/2]).

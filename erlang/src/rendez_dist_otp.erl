@@ -2,10 +2,14 @@
 %%
 %% Connects with `net_kernel:connect_node/1' and, where that only says `false', finds out why
 %% ({@link rendez_diagnose}). Hidden nodes do not count as members.
+%%
+%% OTP's distribution asks EPMD for a node's port and takes none from elsewhere. A port that is known
+%% already, from an SRV record, is used only where the node runs with `-epmd_module rendez_epmd'
+%% ({@link rendez_epmd}).
 -module(rendez_dist_otp).
 -behaviour(rendez_dist).
 
--export([init/1, members/1, connect/2, disconnect/2, handle_info/2]).
+-export([init/1, members/1, connect/2, connect/3, disconnect/2, handle_info/2]).
 
 -spec init(map()) -> {ok, nil} | {error, term()}.
 init(_Options) ->
@@ -19,6 +23,17 @@ members(_) -> nodes(visible).
 
 -spec connect(node(), nil) -> rendez_dist:result().
 connect(Node, _) ->
+    ok = rendez_epmd:forget(Node),
+    connect(Node).
+
+-spec connect(node(), rendez_dist:info(), nil) -> rendez_dist:result().
+connect(Node, #{port := Port}, _) ->
+    ok = rendez_epmd:learn(Node, Port),
+    connect(Node);
+connect(Node, _, State) ->
+    connect(Node, State).
+
+connect(Node) ->
     case net_kernel:connect_node(Node) of
         true -> ok;
         false -> {error, rendez_diagnose:why(Node)};

@@ -255,8 +255,8 @@ impl Poll for Epmd {
             Some(error) if troubles.len() == self.hosts.len() => Err(error),
             trouble => Ok(Answer {
                 nodes: self.hosts.iter().flat_map(Host::nodes).collect(),
-                ttl: None,
                 trouble,
+                ..Answer::default()
             }),
         }
     }

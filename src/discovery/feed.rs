@@ -21,6 +21,9 @@ pub enum Observation {
     Started(NodeName, Duration),
     /// A goodbye.
     Gone(NodeName),
+    /// The ports on which nodes listen, as far as the source knows them, in place of what the provider said
+    /// of ports before. It says nothing about who is there.
+    Ports(Vec<(NodeName, u16)>),
 }
 
 /// An observation and who made it.

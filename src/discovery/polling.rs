@@ -29,6 +29,8 @@ pub struct Answer {
     /// Every node that the source knows of. Order and repetition do not matter: [`Polling`] sorts
     /// and removes duplicates.
     pub nodes: Vec<NodeName>,
+    /// The ports on which nodes listen, where the source knows them.
+    pub ports: Vec<(NodeName, u16)>,
     /// How long the answer holds, if the source says so.
     pub ttl: Option<Duration>,
     /// What could not be learnt although the rest could: one name of several did not resolve, one
@@ -44,7 +46,7 @@ impl Answer {
         Self {
             nodes,
             ttl,
-            trouble: None,
+            ..Self::default()
         }
     }
 }
@@ -74,7 +76,7 @@ impl<P: Poll> Polling<P> {
     }
 
     async fn run(mut self, mut feed: Feed) {
-        let mut known: Option<Vec<NodeName>> = None;
+        let mut known = Known::default();
         loop {
             let mut refresh = false;
             let polled = {
@@ -113,14 +115,18 @@ impl<P: Poll> Provider for Polling<P> {
     }
 }
 
+/// What was passed on last.
+#[derive(Default)]
+struct Known {
+    nodes: Option<Vec<NodeName>>,
+    ports: Vec<(NodeName, u16)>,
+}
+
 /// Passes on what came of a poll, and says it to the pace.
-async fn tell(
-    feed: &Feed,
-    known: &mut Option<Vec<NodeName>>,
-    polled: Result<Answer, PollError>,
-) -> Outcome {
+async fn tell(feed: &Feed, known: &mut Known, polled: Result<Answer, PollError>) -> Outcome {
     let Answer {
         mut nodes,
+        mut ports,
         ttl,
         trouble,
     } = match polled {
@@ -132,13 +138,19 @@ async fn tell(
     };
     nodes.sort_unstable();
     nodes.dedup();
-    let changed = known.as_ref() != Some(&nodes);
+    let changed = known.nodes.as_ref() != Some(&nodes);
+    ports.sort_unstable();
+    // Before the nodes, which are connected to at once.
+    if known.ports != ports {
+        known.ports.clone_from(&ports);
+        feed.tell(Observation::Ports(ports)).await;
+    }
     // A whole answer is told every time: it ends a failure. A partial one is told only when it is
     // news, so that a provider in partial failure is not seen to recover and fail at every poll.
     if changed || trouble.is_none() {
         feed.tell(Observation::Snapshot(nodes.clone())).await;
     }
-    *known = Some(nodes);
+    known.nodes = Some(nodes);
     match trouble {
         None => Outcome::Answered { changed, ttl },
         Some(error) => {
@@ -470,6 +482,7 @@ mod tests {
             Ok(Answer {
                 nodes: names(nodes),
                 ttl: None,
+                ports: vec![],
                 trouble: Some(PollError("half".into())),
             })
         };

@@ -161,6 +161,12 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// Whether the peer's port could not be learnt from EPMD, so that knowing it would help.
+    #[must_use]
+    pub fn is_about_epmd(&self) -> bool {
+        matches!(self, Self::Epmd { .. } | Self::NotRegistered { .. })
+    }
+
     /// One word for programs and metrics, of those that [`crate::cluster::ConnectError::reason`] lists.
     #[must_use]
     pub fn reason(&self) -> &'static str {

@@ -55,20 +55,31 @@ impl Hands {
     }
 }
 
+impl Hands {
+    /// `port` is where the peer listens, if a provider says so.
+    fn begin_connect(&mut self, peer: NodeName, port: Option<u16>) {
+        let (node, target) = (self.node.clone(), self.target.clone());
+        let (dial, attempts) = (self.dial.clone(), self.attempts.clone());
+        self.calls.spawn(async move {
+            let result = connect(&node, &target, &peer, &dial, port).await;
+            // Nobody wants to know when the session has just ended.
+            let _ = attempts.send((peer, result)).await;
+        });
+    }
+}
+
 impl Outlet for Hands {
+    fn connect(&mut self, node: NodeName, port: u16) {
+        while self.calls.try_join_next().is_some() {}
+        self.begin_connect(node, Some(port));
+    }
+
     fn deliver(&mut self, action: Action) {
         // Those that have ended are let go of.
         while self.calls.try_join_next().is_some() {}
         let (node, target) = (self.node.clone(), self.target.clone());
         match action {
-            Action::Connect(peer) => {
-                let (dial, attempts) = (self.dial.clone(), self.attempts.clone());
-                self.calls.spawn(async move {
-                    let result = connect(&node, &target, &peer, &dial).await;
-                    // Nobody wants to know when the session has just ended.
-                    let _ = attempts.send((peer, result)).await;
-                });
-            }
+            Action::Connect(peer) => self.begin_connect(peer, None),
             Action::Disconnect(peer) => {
                 self.calls.spawn(async move {
                     let arguments = vec![atom(peer.as_str())];
@@ -97,6 +108,7 @@ async fn connect(
     target: &NodeName,
     peer: &NodeName,
     dial: &DialOptions,
+    port: Option<u16>,
 ) -> Result<(), ConnectError> {
     if target.is_long() != peer.is_long() {
         // `connect_node` would say false and make an atom of the name.
@@ -109,7 +121,7 @@ async fn connect(
         .await;
     match answer {
         Ok(answer) if is_atom(&answer, "true") => Ok(()),
-        Ok(answer) => Err(why(node, target, peer, dial, &answer).await),
+        Ok(answer) => Err(why(node, target, peer, dial, port, &answer).await),
         Err(error @ CallError::Timeout { .. }) => Err(failed("timeout", &error)),
         Err(error) => Err(failed("failed", &error)),
     }
@@ -121,6 +133,7 @@ async fn why(
     target: &NodeName,
     peer: &NodeName,
     dial: &DialOptions,
+    port: Option<u16>,
     answer: &Term,
 ) -> ConnectError {
     if is_atom(answer, "ignored") {
@@ -130,10 +143,23 @@ async fn why(
         };
     }
     match diagnose(node.identity(), target, peer, dial).await {
-        Some(error) => ConnectError {
-            reason: error.reason().to_owned(),
-            message: format!("{target} could not connect; seen from here: {error}"),
-        },
+        Some(error) => {
+            let mut message = format!("{target} could not connect; seen from here: {error}");
+            if let Some(port) = port
+                && error.is_about_epmd()
+                && listens(node, target, peer, dial, port).await
+            {
+                // `connect_node` goes by EPMD, whatever DNS says.
+                message.push_str(&format!(
+                    "; it does listen on port {port}, as its SRV record says, but OTP asks EPMD for the port: have \
+                     EPMD run there, or Rendez in {target} with `-epmd_module rendez_epmd`"
+                ));
+            }
+            ConnectError {
+                reason: error.reason().to_owned(),
+                message,
+            }
+        }
         None => ConnectError {
             reason: "failed".into(),
             message: format!(
@@ -143,6 +169,23 @@ async fn why(
             ),
         },
     }
+}
+
+/// Whether the peer can be connected to on that port.
+async fn listens(
+    node: &Node,
+    target: &NodeName,
+    peer: &NodeName,
+    dial: &DialOptions,
+    port: u16,
+) -> bool {
+    let dial = DialOptions {
+        port: Some(port),
+        ..dial.clone()
+    };
+    diagnose(node.identity(), target, peer, &dial)
+        .await
+        .is_none()
 }
 
 fn failed(reason: &str, error: &CallError) -> ConnectError {

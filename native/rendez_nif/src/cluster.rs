@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use rendez::cluster::driver::{Driver, DriverError, Handle, Setup, Source, sources};
+use rendez::cluster::Action;
+use rendez::cluster::driver::{Driver, DriverError, Handle, Outlet, Setup, Source, sources};
 use rendez::config::{ClusterConfig, Value};
 use rendez::discovery::{Context, Observation};
 use rendez::{NodeName, Secret};
@@ -23,6 +24,23 @@ impl Resource for Cluster {
     /// The owner died.
     fn down<'a>(&'a self, _env: Env<'a>, _owner: LocalPid, _monitor: Monitor) {
         self.driver.stop();
+    }
+}
+
+/// What the engine decides becomes messages to the owner.
+struct ToOwner {
+    mailbox: Arc<Mailbox>,
+    sources: Vec<Source>,
+}
+
+impl Outlet for ToOwner {
+    fn deliver(&mut self, action: Action) {
+        self.mailbox
+            .send(|env| encode::action(env, &action, &self.sources));
+    }
+
+    fn connect(&mut self, node: NodeName, port: u16) {
+        self.mailbox.send(|env| encode::connect(env, &node, port));
     }
 }
 
@@ -87,9 +105,9 @@ impl Cluster {
         let sources = configuration.sources()?;
         let tag = env.make_ref();
         let mailbox = Arc::new(Mailbox::new(owner, tag));
-        let outlet = {
-            let (mailbox, sources) = (Arc::clone(&mailbox), sources.clone());
-            move |action| mailbox.send(|env| encode::action(env, &action, &sources))
+        let outlet = ToOwner {
+            mailbox: Arc::clone(&mailbox),
+            sources: sources.clone(),
         };
         let (driver, handle) =
             Driver::new(setup, sources, outlet).map_err(|error| error.to_string())?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rendez::NodeName;
 use rendez::cluster::driver::{Source, Status};
 use rendez::cluster::{Action, ConnectError, Counters, Event, NodeState, ProviderId, Refusal};
 use rustler::{Atom, Encoder, Env, Term};
@@ -56,6 +57,12 @@ pub fn action<'a>(env: Env<'a>, action: &Action, sources: &[Source]) -> Term<'a>
             (atoms::event(), kind, info).encode(env)
         }
     }
+}
+
+/// An [`Action::Connect`] to a node whose port is known.
+pub fn connect<'a>(env: Env<'a>, node: &NodeName, port: u16) -> Term<'a> {
+    let info = Map::new(env).with(atoms::port(), port).term();
+    (atoms::connect(), node.as_str(), info).encode(env)
 }
 
 fn name_of(sources: &[Source], provider: ProviderId) -> &str {
@@ -206,10 +213,7 @@ pub fn status<'a>(env: Env<'a>, status: &Status) -> Term<'a> {
         .with(atoms::providers(), providers)
         .with(atoms::counters(), counters(env, &status.counters))
         .with(atoms::uptime_ms(), ms(status.uptime))
-        .with_some(
-            atoms::own(),
-            status.own.as_ref().map(rendez::NodeName::as_str),
-        )
+        .with_some(atoms::own(), status.own.as_ref().map(NodeName::as_str))
         .term()
 }
 

@@ -32,6 +32,7 @@ mod atoms {
         // Keys.
         node, nodes, provider, providers, reason, message, attempts, retry_in_ms, after_ms, name, kind, state,
         named_by, named_for_ms, state_for_ms, failures, restarts, age_ms, connecting, counters, uptime_ms, own,
+        port,
         // Why a node is refused.
         not_accepted, cluster_full, other,
         // How a node stands. `connecting`, `connected` and `refused` are above.

@@ -160,7 +160,12 @@ impl Inbox {
             let waiting = wishes.observations.entry(provider).or_default();
             match (&observation, waiting.last()) {
                 // A complete answer makes good for everything before it.
-                (Observation::Snapshot(_), _) => waiting.clear(),
+                (Observation::Snapshot(_), _) => {
+                    waiting.retain(|earlier| matches!(earlier, Observation::Ports(_)));
+                }
+                (Observation::Ports(_), _) => {
+                    waiting.retain(|earlier| !matches!(earlier, Observation::Ports(_)));
+                }
                 (Observation::Failed(_), Some(Observation::Failed(_))) => {
                     waiting.pop();
                 }
@@ -276,6 +281,7 @@ mod tests {
         for _ in 0..3 {
             say(0, Observation::Seen(node("x"), ttl));
             say(0, Observation::Failed("x".into()));
+            say(0, Observation::Ports(vec![(node("a"), 1)]));
             say(0, Observation::Snapshot(vec![node("a")]));
         }
         say(0, Observation::Failed("x".into()));
@@ -284,6 +290,7 @@ mod tests {
         assert_eq!(
             taken,
             [
+                (provider(0), Observation::Ports(vec![(node("a"), 1)])),
                 (provider(0), Observation::Snapshot(vec![node("a")])),
                 (provider(0), Observation::Failed("y".into())),
                 (provider(1), Observation::Gone(node("z"))),

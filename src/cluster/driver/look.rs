@@ -107,6 +107,7 @@ impl View {
             Observation::Gone(node) => {
                 self.nodes.remove(&node);
             }
+            Observation::Ports(_) => {}
         }
     }
 }

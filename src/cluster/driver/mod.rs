@@ -8,6 +8,7 @@
 
 mod inbox;
 mod look;
+mod ports;
 mod source;
 mod status;
 
@@ -25,6 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::inbox::{Inbox, Report, Wishes};
+use self::ports::Ports;
 use self::source::supervise;
 use super::{Action, ConnectError, Engine, Input, Policy, ProviderId};
 use crate::discovery::{Observation, Observed, SignalSender};
@@ -41,6 +43,13 @@ const OBSERVATIONS: usize = 64;
 pub trait Outlet: Send + 'static {
     /// Takes the next action.
     fn deliver(&mut self, action: Action);
+
+    /// Takes an [`Action::Connect`] to a node that listens on `port`, as a provider says; by default as
+    /// any other. Without a known port [`Self::deliver`] is called.
+    fn connect(&mut self, node: NodeName, port: u16) {
+        let _ = port;
+        self.deliver(Action::Connect(node));
+    }
 }
 
 impl<F: FnMut(Action) + Send + 'static> Outlet for F {
@@ -243,6 +252,7 @@ impl fmt::Debug for Handle {
 #[must_use = "a driver does nothing until it is run"]
 pub struct Driver<O> {
     engine: Engine,
+    ports: Ports,
     outlet: O,
     inbox: Arc<Inbox>,
     sources: Arc<[Source]>,
@@ -277,6 +287,7 @@ impl<O: Outlet> Driver<O> {
         let seed = setup.seed.unwrap_or_else(rand::random);
         let driver = Self {
             engine: Engine::new(setup.own, setup.policy, seed),
+            ports: Ports::default(),
             outlet,
             inbox: Arc::clone(&inbox),
             restarts: sources.iter().map(|_| Arc::default()).collect(),
@@ -339,7 +350,13 @@ impl<O: Outlet> Driver<O> {
     fn handle(&mut self, input: Input) {
         self.engine.handle(self.now(), input);
         while let Some(action) = self.engine.poll_action() {
-            self.outlet.deliver(action);
+            match action {
+                Action::Connect(node) => match self.ports.of(&node) {
+                    Some(port) => self.outlet.connect(node, port),
+                    None => self.outlet.deliver(Action::Connect(node)),
+                },
+                other => self.outlet.deliver(other),
+            }
         }
     }
 
@@ -358,6 +375,7 @@ impl<O: Outlet> Driver<O> {
                 ttl,
             },
             Observation::Gone(node) => Input::Gone { provider, node },
+            Observation::Ports(ports) => return self.ports.replace(provider, ports),
         });
     }
 

@@ -426,3 +426,38 @@ async fn reports_from_many_threads_all_arrive() {
     assert_eq!(status.nodes.len(), 8_000);
     assert_eq!(joined.lock().unwrap().len(), 8_000);
 }
+
+/// Keeps what it gets, connects to known ports apart.
+struct Kept(mpsc::UnboundedSender<(NodeName, Option<u16>)>);
+
+impl Outlet for Kept {
+    fn deliver(&mut self, action: Action) {
+        if let Action::Connect(node) = action {
+            let _ = self.0.send((node, None));
+        }
+    }
+
+    fn connect(&mut self, node: NodeName, port: u16) {
+        let _ = self.0.send((node, Some(port)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_that_a_provider_knows_goes_with_the_connect() {
+    let source = acting(|feed: Feed| async move {
+        feed.tell(Observation::Ports(vec![(node("a"), 9100)])).await;
+        feed.tell(Observation::Snapshot(nodes(&["a", "b"]))).await;
+        std::future::pending().await
+    });
+    let (sender, mut connects) = unbounded_channel();
+    let setup = Setup::new(Some(node("me")));
+    let (driver, handle) = Driver::new(setup, vec![source], Kept(sender)).unwrap();
+    tokio::spawn(driver.run());
+    let mut got = [
+        connects.recv().await.unwrap(),
+        connects.recv().await.unwrap(),
+    ];
+    got.sort();
+    assert_eq!(got, [(node("a"), Some(9100)), (node("b"), None)]);
+    handle.stop();
+}

@@ -250,6 +250,7 @@ impl Dns {
             Some(trouble) if !self.names.iter().any(|state| state.fresh) => Err(trouble),
             trouble => Ok(Answer {
                 nodes,
+                ports: Vec::new(),
                 ttl,
                 trouble,
             }),
