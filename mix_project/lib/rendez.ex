@@ -155,7 +155,8 @@ defmodule Rendez do
   @doc """
   Looks once and connects to nothing. No cluster has to run, and no atom is made of an answer.
 
-  Takes the options of a built-in provider and `:timeout`, a span of time, 30 seconds unless given.
+  Takes the options of a cluster and `:timeout`, a span of time, 5 seconds unless given; with `:multicast` a look takes
+  all of it.
 
       iex> Rendez.resolve(via: :list, node_list: [:"myapp@10.0.0.1"])
       {:ok, ["myapp@10.0.0.1"]}
