@@ -169,6 +169,31 @@ names_make_no_atoms_test() ->
     ?assert(erlang:system_info(atom_count) - Before < 5),
     rendez_nif:stop(Handle).
 
+%% What takes long does not run on a scheduler that others wait for.
+long_calls_hold_no_scheduler_test_() ->
+    {timeout, 60, fun() ->
+        Names = [iolist_to_binary(["n", integer_to_list(N), "@h.x"]) || N <- lists:seq(1, 100_000)],
+        {ok, Handle, _} = rendez_nif:start(self(), ?EXTERNAL),
+        [?assertEqual({What, []}, {What, holds(Call)})
+         || {What, Call} <- [{observe, fun() -> ok = rendez_nif:observe(Handle, <<"mod">>, {snapshot, Names}) end},
+                             {check, fun() -> ok = rendez_nif:check(?LIST(Names)) end}]],
+        rendez_nif:stop(Handle)
+    end}.
+
+%% The times that `Call' held a scheduler for at least half as long as it took.
+holds(Call) ->
+    _ = Call(),
+    {Micros, _} = timer:tc(Call),
+    Self = self(),
+    _ = erlang:system_monitor(Self, [{long_schedule, max(1, Micros div 2000)}]),
+    {Pid, Monitor} = spawn_monitor(fun() -> [Call() || _ <- [1, 2, 3]], exit(normal) end),
+    receive {'DOWN', Monitor, process, Pid, _} -> ok end,
+    timer:sleep(50),
+    _ = erlang:system_monitor(undefined),
+    (fun Collect() ->
+        receive {monitor, Pid, long_schedule, Info} -> [Info | Collect()] after 0 -> [] end
+    end)().
+
 %% Threads of the library run while its module goes and comes, with handles that live and handles that do not.
 survives_a_hundred_purges_test_() ->
     {timeout, 120, fun() ->
