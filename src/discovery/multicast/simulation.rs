@@ -448,6 +448,7 @@ fn the_clock_of_a_known_node_may_jump() {
 #[test]
 fn a_twin_is_noticed_and_starts_no_race() {
     let mut net = group(3, 0.0, 11);
+    let before = net.hosts[2].started.get(&node(1)).copied().unwrap_or(0);
     net.start(Some(node(1)));
     net.run(secs(20));
     let now = net.clock(0);
@@ -457,6 +458,9 @@ fn a_twin_is_noticed_and_starts_no_race() {
         "{complaint}"
     );
     assert!(net.sent_since(net.now - secs(10)) < 30);
+    net.run(secs(100));
+    let after = net.hosts[2].started[&node(1)];
+    assert_eq!(after, before + 1, "the second of the twins, once");
 }
 
 #[test]
