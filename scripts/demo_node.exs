@@ -9,18 +9,29 @@ Application.put_env(:rendez, :via,
 defmodule Demo do
   @started String.to_integer(System.fetch_env!("DEMO_T0"))
 
-  # The same failure again is no news: `told` has the last reason for each node.
-  def watch(told \\ %{}) do
+  # What is known of each node: the reason of the last failure, which is no news the next time, and when it was lost.
+  def watch(known \\ %{}) do
     receive do
-      {:rendez, _, {:connect_failed, node, %{reason: reason}} = event} ->
-        if told[node] != reason, do: event |> line() |> say()
-        watch(Map.put(told, node, reason))
+      {:rendez, _, event} ->
+        {kind, node, info} = event
+        before = known[node]
 
-      {:rendez, _, {_, node, _} = event} ->
-        event |> line() |> say()
-        watch(Map.delete(told, node))
+        case {kind, before} do
+          {:connect_failed, %{reason: reason}} when reason == info.reason -> :no_news
+          {:joined, %{lost: since}} -> say("connected to #{node} again, #{now() - since} ms after it was lost")
+          _ -> event |> line() |> say()
+        end
+
+        watch(Map.put(known, node, remember(kind, info, before || %{})))
     end
   end
+
+  defp remember(:left, _, _), do: %{lost: now()}
+  defp remember(:connect_failed, info, before), do: Map.put(before, :reason, info.reason)
+  defp remember(:joined, _, _), do: %{}
+  defp remember(_, _, before), do: before
+
+  defp now, do: System.monotonic_time(:millisecond)
 
   defp line({:discovered, name, %{provider: provider}}), do: "found #{name} (#{provider})"
   defp line({:joined, node, %{after_ms: ms}}), do: "connected to #{node}, #{ms} ms after it was found"
