@@ -6,10 +6,11 @@ use super::options::{CLUSTER, PROVIDERS};
 use super::section::Section;
 use super::value::Value;
 use crate::cluster::{Accept, Backoff, OnRemoved, Policy, ProviderId};
-use crate::discovery::ListConfig;
 use crate::discovery::dns::{DnsConfig, DnsName};
 use crate::discovery::epmd::EpmdConfig;
+use crate::discovery::hosts_file::HostsFileConfig;
 use crate::discovery::multicast::{Dialect, MulticastConfig};
+use crate::discovery::{FileConfig, ListConfig};
 
 /// Where peers come from and what is done with them.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +35,10 @@ pub enum Via {
     Multicast(MulticastConfig),
     /// The nodes that are registered with EPMD on some hosts.
     Epmd(EpmdConfig),
+    /// The nodes on the hosts of a `.hosts.erlang`, and those that it names.
+    HostsFile(HostsFileConfig),
+    /// The names in a file.
+    File(FileConfig),
     /// A module of the user's, by name, which the BEAM runs.
     External(String),
 }
@@ -57,6 +62,8 @@ impl Via {
             Self::Dns(_) => "dns",
             Self::Multicast(_) => "multicast",
             Self::Epmd(_) => "epmd",
+            Self::HostsFile(_) => "hosts_file",
+            Self::File(_) => "file",
             Self::External(_) => "external",
         }
     }
@@ -134,6 +141,8 @@ fn provider(chosen: Chosen, problems: &mut Vec<Problem>) -> Option<Via> {
         "dns" => Some(Via::Dns(dns(&mut section))),
         "multicast" => Some(Via::Multicast(multicast(&mut section))),
         "epmd" => Some(Via::Epmd(epmd(&mut section))),
+        "hosts_file" => Some(Via::HostsFile(hosts_file(&mut section))),
+        "file" => Some(Via::File(file(&mut section))),
         _ => None,
     };
     debug_assert!(
@@ -186,6 +195,23 @@ fn epmd(section: &mut Section) -> EpmdConfig {
     config.port = section.count("port");
     set(&mut config.interval, section.span("interval"));
     set(&mut config.timeout, section.span("timeout"));
+    config
+}
+
+fn hosts_file(section: &mut Section) -> HostsFileConfig {
+    let mut config = HostsFileConfig {
+        hosts_file: section.path("hosts_file"),
+        port: section.count("port"),
+        ..HostsFileConfig::default()
+    };
+    set(&mut config.interval, section.span("interval"));
+    set(&mut config.timeout, section.span("timeout"));
+    config
+}
+
+fn file(section: &mut Section) -> FileConfig {
+    let mut config = FileConfig::new(section.path("path").unwrap_or_default());
+    set(&mut config.interval, section.span("interval"));
     config
 }
 

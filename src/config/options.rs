@@ -196,6 +196,67 @@ pub const PROVIDERS: &[Group] = &[
             },
         ],
     },
+    Group {
+        name: "hosts_file",
+        aliases: &[],
+        doc: "The nodes on the hosts that a file like OTP's .hosts.erlang names, and those that it names itself.",
+        options: &[
+            Opt {
+                name: "hosts_file",
+                takes: Takes::Path,
+                default: Words(
+                    ".hosts.erlang in the working directory, the home directory or OTP's, the first that there is",
+                ),
+                doc: "The file: quoted names of hosts or nodes, a full stop after each. It is read again when it changes.",
+                example: "/etc/rendez/hosts.erlang",
+            },
+            Opt {
+                name: "port",
+                takes: Takes::Count {
+                    min: 1,
+                    max: 65_535,
+                },
+                default: Words("ERL_EPMD_PORT, else 4369"),
+                doc: "The port of EPMD on those hosts.",
+                example: "4369",
+            },
+            Opt {
+                name: "interval",
+                takes: Takes::Span,
+                default: Value("5s"),
+                doc: "The longest time between two looks, at the file and at the hosts.",
+                example: "10",
+            },
+            Opt {
+                name: "timeout",
+                takes: Takes::Span,
+                default: Value("2s"),
+                doc: "How long a host may take to answer one question.",
+                example: "500ms",
+            },
+        ],
+    },
+    Group {
+        name: "file",
+        aliases: &[],
+        doc: "The names in a file.",
+        options: &[
+            Opt {
+                name: "path",
+                takes: Takes::Path,
+                default: Required,
+                doc: "The file: a name a line, comments after #, or a JSON array of names. It is read again when it changes.",
+                example: "/etc/rendez/peers",
+            },
+            Opt {
+                name: "interval",
+                takes: Takes::Span,
+                default: Value("1s"),
+                doc: "The longest time between two looks at the file.",
+                example: "250ms",
+            },
+        ],
+    },
 ];
 
 /// The options of the cluster, which stand beside `via`.

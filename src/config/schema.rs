@@ -54,6 +54,8 @@ pub enum Takes {
     SpanOrInfinity,
     /// One text.
     Text,
+    /// The path of a file.
+    Path,
     /// One or several texts.
     Texts,
     /// One of these words.
@@ -97,6 +99,7 @@ impl Takes {
                 r#"a span of time: a number of seconds, text with a unit ("250ms", "5s", "2m"), or infinity"#.into()
             }
             Self::Text => "text".into(),
+            Self::Path => "the path of a file".into(),
             Self::Texts => "text or a list of texts".into(),
             Self::Choice(words) => words.join(" or ").into(),
             Self::Choices(words) => format!("one or several of {}", words.join(", ")).into(),
@@ -122,6 +125,7 @@ impl Takes {
             Self::Count { .. } | Self::CountOrInfinity { .. } => "NUMBER",
             Self::Span | Self::SpanOrZero | Self::SpanOrInfinity => "SPAN",
             Self::Text | Self::Texts => "TEXT",
+            Self::Path => "FILE",
             Self::Choice(_) | Self::Choices(_) => "WORD",
             Self::Nodes => "NODE",
             Self::Patterns => "PATTERN",

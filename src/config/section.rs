@@ -4,6 +4,7 @@
 
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -211,6 +212,17 @@ impl Section {
             name,
             |takes| takes == Takes::Text,
             |value, _| value.text().filter(|text| !text.is_empty()).ok_or(None),
+        )
+    }
+
+    pub fn path(&mut self, name: &str) -> Option<PathBuf> {
+        self.read(
+            name,
+            |takes| takes == Takes::Path,
+            |value, _| {
+                let text = value.text().filter(|text| !text.is_empty());
+                text.map(PathBuf::from).ok_or(None)
+            },
         )
     }
 

@@ -645,7 +645,11 @@ mod layers {
             ),
             (
                 vec![("RENDEZ_VIA", "dsn")],
-                "RENDEZ_VIA takes self, list, dns, multicast, epmd, or several with commas",
+                "RENDEZ_VIA takes self, list, dns, multicast, epmd, ",
+            ),
+            (
+                vec![("RENDEZ_VIA", "dsn")],
+                ", or several with commas between them; got \"dsn\", did you mean dns?",
             ),
             (vec![], "RENDEZ_VIA is missing"),
         ] {

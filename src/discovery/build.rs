@@ -1,7 +1,7 @@
 //! From a configuration to a provider.
 
 use super::multicast::Multicast;
-use super::{Context, External, List, Provider, SelfOnly, dns, epmd};
+use super::{Context, External, List, Provider, SelfOnly, dns, epmd, file, hosts_file};
 use crate::config::{ConfigError, Problem, Via};
 
 /// Makes the provider that `via` describes, for the node in `context`.
@@ -20,6 +20,10 @@ pub fn build(via: &Via, context: &Context) -> Result<Box<dyn Provider>, ConfigEr
         Via::SelfOnly => Box::new(SelfOnly),
         Via::List(config) => Box::new(List::new(config.clone())),
         Via::Epmd(config) => Box::new(epmd::epmd(config, context).map_err(refused)?),
+        Via::HostsFile(config) => {
+            Box::new(hosts_file::hosts_file(config, context).map_err(refused)?)
+        }
+        Via::File(config) => Box::new(file(config)),
         Via::External(_) => Box::new(External),
         Via::Dns(config) => {
             dns::provider(config, context).map_err(|invalid| refused(invalid.to_string()))?

@@ -1,6 +1,6 @@
 //! Peers are the nodes that are registered with EPMD on some hosts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,13 @@ use crate::name::NodeName;
 /// Questions to one EPMD that are under way at once, so that a host with hundreds of nodes does not
 /// get as many connections in one moment.
 const QUESTIONS: usize = 8;
+
+/// Hosts that are asked at once, so that a long list of them neither uses up file descriptors nor floods a
+/// network.
+const HOSTS: usize = 128;
+
+/// Hosts that fail and are told one by one; of the others only their number is told.
+const TOLD: usize = 3;
 
 /// Nodes of one host that are taken up; a host with more is a mistake or an attack.
 const MAX_NODES: usize = 10_000;
@@ -70,9 +77,29 @@ pub fn epmd(config: &EpmdConfig, context: &Context) -> Result<Polling<Epmd>, Str
 /// Asks EPMD on hosts; see [`epmd`].
 #[derive(Debug)]
 pub struct Epmd {
-    hosts: Vec<Host>,
-    /// The hosts that are being asked. A slow one stays here from one poll to the next.
-    looks: JoinSet<(usize, Result<Known, String>)>,
+    own: Option<NodeName>,
+    port: u16,
+    timeout: Duration,
+    /// By the host as it stands in the names of its nodes.
+    hosts: BTreeMap<Arc<str>, Host>,
+    /// The hosts that are being asked. A slow one stays here from one look to the next.
+    looks: JoinSet<(Arc<str>, u64, Result<Known, String>)>,
+    /// Lets so many of them work at one time.
+    gate: Arc<Semaphore>,
+    /// How many hosts there ever were; each has a number, so that the answer of one that was dropped is not
+    /// taken for that of one that came in its place.
+    numbers: u64,
+}
+
+/// What hosts said.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// The nodes of all hosts, of one that fails those that it named before.
+    pub nodes: Vec<NodeName>,
+    /// Why hosts failed.
+    pub trouble: Option<String>,
+    /// There is no host, or one of them answered.
+    pub answered: bool,
 }
 
 /// What stands under a name and port. Both together, since a new node may take an old one's name.
@@ -82,8 +109,7 @@ type Known = HashMap<(Name, u16), Kind>;
 #[derive(Debug)]
 struct Host {
     client: Client,
-    /// The host as it stands in the names of its nodes.
-    written: String,
+    number: u64,
     known: Arc<Known>,
     /// It has answered at least once.
     answered: bool,
@@ -100,11 +126,11 @@ enum Kind {
 }
 
 impl Host {
-    fn nodes(&self) -> impl Iterator<Item = NodeName> {
+    fn nodes(&self, written: &str) -> impl Iterator<Item = NodeName> {
         self.known
             .iter()
             .filter(|(_, kind)| **kind == Kind::Peer)
-            .filter_map(|((name, _), _)| NodeName::new(name.as_str(), &self.written).ok())
+            .filter_map(move |((name, _), _)| NodeName::new(name.as_str(), written).ok())
     }
 }
 
@@ -147,42 +173,98 @@ impl Epmd {
         if config.hosts.is_empty() {
             return Err("hosts is empty; name at least one host, or localhost for this one".into());
         }
-        let port = match config.port {
+        let mut epmd = Self::without_hosts(config.port, config.timeout, context.own.clone())?;
+        for host in &config.hosts {
+            epmd.check(host)
+                .map_err(|error| format!("hosts: {host:?}: {error}"))?;
+        }
+        epmd.set_hosts(&config.hosts)?;
+        Ok(epmd)
+    }
+
+    /// As the provider, with no host to ask so far.
+    ///
+    /// # Errors
+    /// A sentence for the user if `ERL_EPMD_PORT` is needed and is no port.
+    pub(super) fn without_hosts(
+        port: Option<u16>,
+        timeout: Duration,
+        own: Option<NodeName>,
+    ) -> Result<Self, String> {
+        let port = match port {
             Some(port) => port,
             None => port_from_env().map_err(|error| error.to_string())?,
         };
-        let mut hosts: Vec<Host> = Vec::new();
-        for given in &config.hosts {
-            let written = host_part(given, context.own.as_ref());
-            NodeName::new("x", &written).map_err(|error| format!("hosts: {given:?}: {error}"))?;
-            let asked = match &context.own {
-                // Where other nodes would ask for it. The sidecar's own node may be on another machine.
-                Some(own) if given == "localhost" => own.host(),
-                _ => given,
-            };
-            if hosts.iter().all(|host| host.written != written) {
-                hosts.push(Host {
-                    client: Client::new(asked, port).with_timeout(config.timeout),
-                    written,
-                    known: Arc::default(),
-                    answered: false,
-                    asked: false,
-                    trouble: None,
-                });
-            }
+        Ok(Self {
+            own,
+            port,
+            timeout,
+            hosts: BTreeMap::new(),
+            looks: JoinSet::new(),
+            gate: Arc::new(Semaphore::new(HOSTS)),
+            numbers: 0,
+        })
+    }
+
+    /// Whether a host can be part of a node name.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn check(&self, host: &str) -> Result<(), String> {
+        let written = host_part(host, self.own.as_ref());
+        NodeName::new("x", &written)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    }
+
+    /// Asks these hosts from now on. Those that it asked before keep what they said.
+    ///
+    /// # Errors
+    /// As [`Self::check`]; nothing is changed then.
+    pub(super) fn set_hosts<'a>(
+        &mut self,
+        given: impl IntoIterator<Item = &'a String>,
+    ) -> Result<(), String> {
+        let mut wanted = BTreeMap::new();
+        for host in given {
+            self.check(host)?;
+            let written: Arc<str> = host_part(host, self.own.as_ref()).into();
+            wanted.entry(written).or_insert(host);
         }
-        let looks = JoinSet::new();
-        Ok(Self { hosts, looks })
+        self.hosts.retain(|written, _| wanted.contains_key(written));
+        for (written, host) in wanted {
+            let asked = match &self.own {
+                // Where other nodes would ask for it. The sidecar's own node may be on another machine.
+                Some(own) if host == "localhost" => own.host(),
+                _ => host,
+            };
+            let client = Client::new(asked, self.port).with_timeout(self.timeout);
+            self.numbers += 1;
+            let number = self.numbers;
+            self.hosts.entry(written).or_insert_with(|| Host {
+                client,
+                number,
+                known: Arc::default(),
+                answered: false,
+                asked: false,
+                trouble: None,
+            });
+        }
+        Ok(())
     }
 
     /// Asks every host that is not being asked.
     fn ask(&mut self) {
-        for (index, host) in self.hosts.iter_mut().enumerate() {
+        for (written, host) in &mut self.hosts {
             if std::mem::replace(&mut host.asked, true) {
                 continue;
             }
             let (client, known) = (host.client.clone(), Arc::clone(&host.known));
+            let (written, number) = (Arc::clone(written), host.number);
+            let gate = Arc::clone(&self.gate);
             self.looks.spawn(async move {
+                // Never closed, so the permit is always had.
+                let _permit = gate.acquire().await;
                 let most = client.timeout() * 2;
                 let result = match timeout(most, look(client.clone(), known)).await {
                     Ok(result) => result.map_err(|error| error.to_string()),
@@ -191,13 +273,18 @@ impl Epmd {
                         client.endpoint()
                     )),
                 };
-                (index, result)
+                (written, number, result)
             });
         }
     }
 
-    fn take(&mut self, index: usize, result: Result<Known, String>) {
-        let host = &mut self.hosts[index];
+    fn take(&mut self, written: &str, number: u64, result: Result<Known, String>) {
+        let Some(host) = self.hosts.get_mut(written) else {
+            return;
+        };
+        if host.number != number {
+            return;
+        }
         host.asked = false;
         match result {
             Ok(known) => {
@@ -209,22 +296,25 @@ impl Epmd {
         }
     }
 
-    /// Waits until every host has answered, or one has and the others had a moment to.
-    async fn wait(&mut self) {
+    /// Waits until every host has answered, or there is something to say and the others had a moment to.
+    async fn wait(&mut self, something: bool) {
         let mut patience = pin!(sleep(PATIENCE));
         let mut over = false;
         loop {
-            if over && self.hosts.iter().any(|host| host.answered) {
+            let asked = |host: &Host| host.asked;
+            if !self.hosts.values().any(asked)
+                || over && (something || self.hosts.values().any(|host| host.answered))
+            {
                 return;
             }
             tokio::select! {
                 look = self.looks.join_next() => match look {
                     None => return,
-                    Some(Ok((index, result))) => self.take(index, result),
+                    Some(Ok((written, number, result))) => self.take(&written, number, result),
                     // A panic would be a bug of ours. Which host it was is not known: ask all again.
                     Some(Err(error)) => {
-                        self.looks.abort_all();
-                        for host in &mut self.hosts {
+                        self.looks = JoinSet::new();
+                        for host in self.hosts.values_mut() {
                             host.asked = false;
                             host.trouble = Some(format!("asking EPMD failed: {error}"));
                         }
@@ -235,6 +325,29 @@ impl Epmd {
             }
         }
     }
+
+    /// Asks every host, and says what is known of all of them. A host that takes its time is not waited for if
+    /// another one answered or, by `something`, the caller has something to say without. Can be dropped and
+    /// called again.
+    pub(super) async fn look(&mut self, something: bool) -> Asked {
+        self.ask();
+        self.wait(something).await;
+        let hosts = || self.hosts.iter();
+        let troubles: Vec<&str> = hosts()
+            .filter_map(|(_, host)| host.trouble.as_deref())
+            .collect();
+        let mut trouble = troubles[..troubles.len().min(TOLD)].join("; ");
+        if troubles.len() > TOLD {
+            trouble += &format!("; and {} more hosts", troubles.len() - TOLD);
+        }
+        Asked {
+            nodes: hosts()
+                .flat_map(|(written, host)| host.nodes(written))
+                .collect(),
+            answered: self.hosts.is_empty() || troubles.len() < self.hosts.len(),
+            trouble: (!troubles.is_empty()).then_some(trouble),
+        }
+    }
 }
 
 impl Poll for Epmd {
@@ -243,18 +356,15 @@ impl Poll for Epmd {
     }
 
     async fn poll(&mut self) -> Result<Answer, PollError> {
-        self.ask();
-        self.wait().await;
-        let troubles: Vec<&str> = self
-            .hosts
-            .iter()
-            .filter_map(|host| host.trouble.as_deref())
-            .collect();
-        let trouble = (!troubles.is_empty()).then(|| PollError(troubles.join("; ")));
-        match trouble {
-            Some(error) if troubles.len() == self.hosts.len() => Err(error),
+        let Asked {
+            nodes,
+            trouble,
+            answered,
+        } = self.look(false).await;
+        match trouble.map(PollError) {
+            Some(error) if !answered => Err(error),
             trouble => Ok(Answer {
-                nodes: self.hosts.iter().flat_map(Host::nodes).collect(),
+                nodes,
                 trouble,
                 ..Answer::default()
             }),
@@ -287,13 +397,14 @@ fn system_host() -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use tokio::sync::watch;
 
-    fn context(own: &str) -> Context {
+    /// A node that wants peers.
+    pub fn context(own: &str) -> Context {
         Context {
             own: Some(own.parse().unwrap()),
             cookie: None,
@@ -302,7 +413,7 @@ mod tests {
 
     /// An EPMD on `address` that lists what `nodes` holds, or is silent at `None`. Names that begin
     /// with "hidden" are of hidden nodes.
-    async fn fake(address: &str, port: u16) -> (u16, watch::Sender<Option<Vec<&'static str>>>) {
+    pub async fn fake(address: &str, port: u16) -> (u16, watch::Sender<Option<Vec<&'static str>>>) {
         let listener = TcpListener::bind((address, port)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (sender, nodes) = watch::channel(Some(Vec::new()));

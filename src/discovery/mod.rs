@@ -9,15 +9,20 @@ pub mod dns;
 pub mod epmd;
 mod external;
 mod feed;
+mod file;
+pub mod hosts_file;
 mod list;
 #[cfg(feature = "multicast")]
 pub mod multicast;
+pub mod names;
 pub mod polling;
 mod self_only;
+mod watched;
 
 pub use build::build;
 pub use external::External;
 pub use feed::{Feed, Observation, Observed, Signal, SignalSender, feed};
+pub use file::{FileConfig, NamesInFile, file};
 pub use list::{List, ListConfig};
 pub use self_only::SelfOnly;
 
