@@ -33,8 +33,7 @@ defmodule Rendez.MixProject do
     [
       mod: {Rendez.Application, []},
       registered: [:rendez_sup],
-      # Used when it is there; then it has to be started before us.
-      extra_applications: [:logger, telemetry: :optional]
+      extra_applications: [:logger]
     ]
   end
 

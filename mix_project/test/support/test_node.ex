@@ -35,7 +35,7 @@ defmodule Rendez.TestNode do
     {:ok, peer, node} =
       :peer.start(%{
         name: String.to_charlist(name),
-        host: '127.0.0.1',
+        host: ~c"127.0.0.1",
         longnames: true,
         connection: :standard_io,
         args: arguments()
@@ -94,10 +94,10 @@ defmodule Rendez.TestNode do
 
   # `connect_all false`: no connection but those that Rendez makes.
   defp arguments do
-    paths = for path <- :code.get_path(), path != '.', flag <- ['-pa', path], do: flag
+    paths = for path <- :code.get_path(), path != ~c".", flag <- [~c"-pa", path], do: flag
 
     paths ++
-      ['-connect_all', 'false', '-start_epmd', 'false', '-setcookie', String.to_charlist(@cookie)] ++
-      ['-kernel', 'inet_dist_use_interface', '{127,0,0,1}', '-logger', 'level', 'none']
+      [~c"-connect_all", ~c"false", ~c"-start_epmd", ~c"false", ~c"-setcookie", String.to_charlist(@cookie)] ++
+      [~c"-kernel", ~c"inet_dist_use_interface", ~c"{127,0,0,1}", ~c"-logger", ~c"level", ~c"none"]
   end
 end
