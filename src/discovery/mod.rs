@@ -11,6 +11,8 @@ mod external;
 mod feed;
 mod file;
 pub mod hosts_file;
+#[cfg(feature = "http-client")]
+pub mod http;
 mod list;
 #[cfg(feature = "multicast")]
 pub mod multicast;

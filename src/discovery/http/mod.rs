@@ -1,0 +1,3 @@
+//! What the sources behind an HTTP API share.
+
+pub mod client;
