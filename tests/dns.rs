@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use hickory_server::proto::op::ResponseCode;
 use rendez::NodeName;
 use rendez::cluster::ProviderId;
-use rendez::discovery::dns::{self, DnsConfig, DnsName, SystemFiles};
+use rendez::discovery::dns::{self, DnsConfig, DnsName, HostType, RecordType, SystemFiles};
 use rendez::discovery::polling::Answer;
 use rendez::discovery::{Context, Observation, Observed, SignalSender, feed};
 use support::dns_server::{DnsServer, Reply, Transport};
@@ -409,6 +409,342 @@ async fn localhost_needs_neither_a_server_nor_a_hosts_file() {
         let answer = whole(&config, &context).await;
         assert_eq!(texts(&answer.nodes), set(["shop@127.0.0.1"]));
     }
+}
+
+/// Services instead of addresses.
+fn services(server: &DnsServer, name: &str) -> DnsConfig {
+    DnsConfig {
+        record_type: vec![RecordType::Srv],
+        ..asking(&[server.address()], [name])
+    }
+}
+
+fn ports(answer: &Answer) -> BTreeSet<(String, u16)> {
+    let ports = answer.ports.iter();
+    ports
+        .map(|(node, port)| (node.to_string(), *port))
+        .collect()
+}
+
+fn asked(server: &DnsServer, record_type: &str) -> BTreeSet<String> {
+    let questions = server.take_questions().into_iter();
+    let of_type = questions.filter(|question| question.record_type == record_type);
+    of_type.map(|question| question.name).collect()
+}
+
+#[tokio::test]
+async fn the_targets_of_services_are_host_names_or_resolved() {
+    let server = DnsServer::start();
+    server.set(
+        "_erl._tcp.shop.test",
+        Reply::services([("shop-0.shop.test", 9100), ("shop-1.shop.test", 4369)]),
+    );
+    server.set(
+        "shop-0.shop.test",
+        Reply::addresses(["10.0.0.7", "fdaa::7"]),
+    );
+    server.set(
+        "shop-1.shop.test",
+        Reply::addresses(["10.0.0.8", "fdaa::8"]),
+    );
+    let names = DnsConfig {
+        host_type: HostType::Hostname,
+        ..services(&server, "_erl._tcp.shop.test")
+    };
+    let answer = whole(&names, &ipv4_node()).await;
+    assert_eq!(
+        texts(&answer.nodes),
+        set(["shop@shop-0.shop.test", "shop@shop-1.shop.test"])
+    );
+    // EPMD's port says nothing about the node's.
+    assert_eq!(
+        ports(&answer),
+        [("shop@shop-0.shop.test".to_owned(), 9100)].into()
+    );
+    assert_eq!(server.take_questions().len(), 1, "nothing but the services");
+
+    let addresses = services(&server, "_erl._tcp.shop.test");
+    let answer = whole(&addresses, &ipv4_node()).await;
+    assert_eq!(
+        texts(&answer.nodes),
+        set(["shop@10.0.0.7", "shop@10.0.0.8"])
+    );
+    assert_eq!(ports(&answer), [("shop@10.0.0.7".to_owned(), 9100)].into());
+    let answer = whole(&addresses, &node_on("fdaa::1")).await;
+    assert_eq!(texts(&answer.nodes), set(["shop@fdaa::7", "shop@fdaa::8"]));
+    assert_eq!(ports(&answer), [("shop@fdaa::7".to_owned(), 9100)].into());
+}
+
+#[tokio::test]
+async fn addresses_that_come_along_are_not_asked_for() {
+    let server = DnsServer::start();
+    server.add_addresses();
+    server.set(
+        "shop.test",
+        Reply::services([("a.test", 1), ("b.test", 2), ("c.test", 3)]),
+    );
+    server.set("a.test", Reply::addresses(["10.0.0.1", "10.0.0.11"]));
+    server.set("b.test", Reply::addresses(["10.0.0.2", "fdaa::2"]));
+    // An alias is not added, so this one has to be asked for.
+    server.set("c.test", Reply::Alias("d.test".into()));
+    server.set("d.test", Reply::addresses(["10.0.0.3"]));
+    let answer = whole(&services(&server, "shop.test"), &ipv4_node()).await;
+    assert_eq!(
+        texts(&answer.nodes),
+        set([
+            "shop@10.0.0.1",
+            "shop@10.0.0.11",
+            "shop@10.0.0.2",
+            "shop@10.0.0.3"
+        ])
+    );
+    assert_eq!(asked(&server, "A"), ["c.test.".to_owned()].into());
+}
+
+#[tokio::test]
+async fn an_alias_of_services_is_followed() {
+    let server = DnsServer::start();
+    server.set("alias.test", Reply::Alias("shop.test".into()));
+    server.set("shop.test", Reply::services([("a.test", 1), ("b.test", 2)]));
+    let config = DnsConfig {
+        host_type: HostType::Hostname,
+        ..services(&server, "alias.test")
+    };
+    let answer = whole(&config, &ipv4_node()).await;
+    assert_eq!(texts(&answer.nodes), set(["shop@a.test", "shop@b.test"]));
+}
+
+#[tokio::test]
+async fn no_service_is_nobody_and_two_ports_for_one_node_are_none() {
+    let server = DnsServer::start();
+    server.set("none.test", Reply::services([(".", 0)]));
+    server.set("empty.test", Reply::addresses(["10.0.0.1"]));
+    for name in ["none.test", "empty.test"] {
+        let answer = whole(&services(&server, name), &ipv4_node()).await;
+        assert_eq!(answer.nodes, vec![], "{name}");
+    }
+    server.set(
+        "two.test",
+        Reply::services([("a.test", 1), ("a.test", 2), ("b.test", 0)]),
+    );
+    let config = DnsConfig {
+        host_type: HostType::Hostname,
+        ..services(&server, "two.test")
+    };
+    let answer = whole(&config, &ipv4_node()).await;
+    assert_eq!(texts(&answer.nodes), set(["shop@a.test", "shop@b.test"]));
+    assert_eq!(ports(&answer), [].into());
+}
+
+#[tokio::test]
+async fn several_types_of_record_are_asked_for_at_once() {
+    let server = DnsServer::start();
+    server.set_for("shop.test", "A", Reply::addresses(["10.0.0.1"]));
+    server.set_for("shop.test", "SRV", Reply::services([("b.test", 9100)]));
+    server.set("b.test", Reply::addresses(["10.0.0.2"]));
+    server.set_delay(Duration::from_millis(50));
+    let config = DnsConfig {
+        record_type: vec![RecordType::Srv, RecordType::Ip],
+        ..asking(&[server.address()], ["shop.test"])
+    };
+    let both = set(["shop@10.0.0.1", "shop@10.0.0.2"]);
+    assert_eq!(texts(&whole(&config, &ipv4_node()).await.nodes), both);
+    assert_eq!(server.most_at_once(), 2);
+    // What one type has shows that the name exists, whatever the server says about the other.
+    server.set_for("shop.test", "SRV", Reply::NoName);
+    let answer = whole(&config, &ipv4_node()).await;
+    assert_eq!(texts(&answer.nodes), set(["shop@10.0.0.1"]));
+    server.set_for("shop.test", "A", Reply::NoName);
+    assert_says(&failure(&config).await, &["shop.test", "NXDOMAIN"]);
+    // An address stands for itself and has no services.
+    let config = DnsConfig {
+        record_type: vec![RecordType::Srv, RecordType::Ip],
+        ..asking(&[server.address()], ["10.0.0.9"])
+    };
+    let answer = whole(&config, &ipv4_node()).await;
+    assert_eq!(texts(&answer.nodes), set(["shop@10.0.0.9"]));
+}
+
+#[tokio::test]
+async fn addresses_are_looked_up_the_other_way_round() {
+    let server = DnsServer::start();
+    server.set("shop.test", Reply::addresses(["10.0.0.7", "10.0.0.8"]));
+    server.set(
+        "7.0.0.10.in-addr.arpa",
+        Reply::names(["shop-0.shop.test", "other.test"]),
+    );
+    server.set(
+        "8.0.0.10.in-addr.arpa",
+        Reply::Alias("8.cut.0.0.10.in-addr.arpa".into()),
+    );
+    server.set(
+        "8.cut.0.0.10.in-addr.arpa",
+        Reply::names(["shop-1.shop.test"]),
+    );
+    server.set(
+        "9.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.a.a.d.f.ip6.arpa",
+        Reply::names(["six.test"]),
+    );
+    let files = Files::new("", "10.0.0.9 from-the-file.test\n");
+    let config = |names: &[&str]| DnsConfig {
+        host_type: HostType::Hostname,
+        files: files.paths(),
+        ..asking(&[server.address()], names.iter().copied())
+    };
+    let answer = whole(&config(&["shop.test"]), &ipv4_node()).await;
+    assert_eq!(
+        texts(&answer.nodes),
+        set(["shop@other.test", "shop@shop-1.shop.test"])
+    );
+    let answer = whole(&config(&["10.0.0.9", "fdaa::9"]), &ipv4_node()).await;
+    assert_eq!(
+        texts(&answer.nodes),
+        set(["shop@from-the-file.test", "shop@six.test"])
+    );
+    // An address without a name is told, and the others count.
+    server.set("8.0.0.10.in-addr.arpa", Reply::NoName);
+    let answer = dns::resolve(&config(&["shop.test"]), &ipv4_node())
+        .await
+        .unwrap();
+    assert_eq!(texts(&answer.nodes), set(["shop@other.test"]));
+    assert_says(
+        &answer.trouble.expect("one has no name").0,
+        &["shop.test", "10.0.0.8", "8.0.0.10.in-addr.arpa", "NXDOMAIN"],
+    );
+}
+
+/// A name with a thousand services.
+fn thousand(server: &DnsServer) -> BTreeSet<String> {
+    let targets: Vec<_> = (0..1000).map(|i| (format!("n{i}.test"), 9100)).collect();
+    for (i, (target, _)) in (0u32..).zip(&targets) {
+        let address = Ipv4Addr::from_bits(0x0a00_0000 + i);
+        server.set(target, Reply::Addresses(vec![address.into()]));
+    }
+    server.set("shop.test", Reply::Services(targets));
+    (0..1000u32)
+        .map(|i| format!("shop@{}", Ipv4Addr::from_bits(0x0a00_0000 + i)))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_thousand_targets_are_resolved_side_by_side() {
+    let server = DnsServer::start();
+    let expected = thousand(&server);
+    let delay = Duration::from_millis(300);
+    server.set_delay(delay);
+    let config = DnsConfig {
+        lookup_timeout: LONG,
+        ..services(&server, "shop.test")
+    };
+    let start = Instant::now();
+    let answer = whole(&config, &node_on("10.255.0.1")).await;
+    let took = start.elapsed();
+    assert_eq!(
+        texts(&answer.nodes),
+        expected.iter().map(String::as_str).collect()
+    );
+    assert_eq!(answer.ports.len(), 1000);
+    println!(
+        "{took:?} with a delay of {delay:?} for each answer; {} questions at once",
+        server.most_at_once()
+    );
+    // One after the other that would be 1, and 5 minutes.
+    assert!(server.most_at_once() > 500, "{}", server.most_at_once());
+    assert!(took < delay * 100, "{took:?}");
+}
+
+#[tokio::test]
+async fn a_thousand_targets_are_found_although_datagrams_are_lost_and_a_server_is_dead() {
+    let dead = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let server = DnsServer::start();
+    let expected = thousand(&server);
+    server.set("n7.test", Reply::Alias("elsewhere.test".into()));
+    server.set("elsewhere.test", Reply::addresses(["10.0.0.7"]));
+    server.lose_of(100, "A");
+    let config = DnsConfig {
+        nameservers: vec![dead.local_addr().unwrap(), server.address()],
+        lookup_timeout: LONG,
+        ..services(&server, "shop.test")
+    };
+    let answer = whole(&config, &node_on("10.255.0.1")).await;
+    assert_eq!(
+        texts(&answer.nodes),
+        expected.iter().map(String::as_str).collect()
+    );
+}
+
+#[tokio::test]
+async fn targets_are_asked_for_again_when_their_time_is_over_and_kept_when_they_fail() {
+    let server = DnsServer::start();
+    server.set(
+        "shop.test",
+        Reply::services([("a.test", 9100), ("b.test", 9100)]),
+    );
+    server.set("a.test", Reply::addresses(["10.0.0.1"]));
+    server.set("b.test", Reply::addresses(["10.0.0.2"]));
+    let config = DnsConfig {
+        interval: Duration::from_secs(1),
+        ..services(&server, "shop.test")
+    };
+    let mut running = Running::start(&config);
+    match running.next().await {
+        Observation::Ports(ports) => assert_eq!(ports.len(), 2),
+        other => panic!("the ports come before the nodes: {other:?}"),
+    }
+    running.until(&["shop@10.0.0.1", "shop@10.0.0.2"]).await;
+    server.set("a.test", Reply::addresses(["10.0.0.3"]));
+    running.until(&["shop@10.0.0.2", "shop@10.0.0.3"]).await;
+    for reply in [Reply::Error(ResponseCode::ServFail), Reply::NoName] {
+        server.set("b.test", reply);
+        server.set("a.test", Reply::addresses(["10.0.0.4"]));
+        running.until(&["shop@10.0.0.2", "shop@10.0.0.4"]).await;
+        loop {
+            match running.next().await {
+                Observation::Failed(text) => {
+                    assert_says(&text, &["shop.test leads to 1", "b.test"]);
+                    break;
+                }
+                Observation::Snapshot(names) => {
+                    assert!(texts(&names).contains("shop@10.0.0.2"), "{names:?}");
+                }
+                Observation::Ports(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        server.set("a.test", Reply::addresses(["10.0.0.3"]));
+        running.until(&["shop@10.0.0.2", "shop@10.0.0.3"]).await;
+    }
+    // No longer a target, it is gone.
+    server.set("shop.test", Reply::services([("a.test", 9100)]));
+    running.until(&["shop@10.0.0.3"]).await;
+}
+
+#[tokio::test]
+async fn a_server_from_before_edns_is_asked_without_it() {
+    let server = DnsServer::start();
+    server.refuse_edns();
+    thousand(&server);
+    server.set("plain.test", Reply::addresses(["10.0.0.7"]));
+    let config = asking(&[server.address()], ["plain.test"]);
+    let answer = whole(&config, &ipv4_node()).await;
+    assert_eq!(texts(&answer.nodes), set(["shop@10.0.0.7"]));
+    let answer = whole(&services(&server, "shop.test"), &ipv4_node()).await;
+    assert_eq!(answer.nodes.len(), 1000);
+}
+
+#[tokio::test]
+async fn use_vc_asks_by_tcp_from_the_start() {
+    let server = DnsServer::start();
+    thousand(&server);
+    let files = Files::new("options ndots:2 use-vc\n", "");
+    let config = DnsConfig {
+        files: files.paths(),
+        lookup_timeout: LONG,
+        ..services(&server, "shop.test.")
+    };
+    let answer = whole(&config, &ipv4_node()).await;
+    assert_eq!(answer.nodes.len(), 1000);
+    assert!(server.take_questions().iter().all(|question| question.tcp));
 }
 
 /// The provider at work.

@@ -6,7 +6,7 @@ use super::options::{CLUSTER, PROVIDERS};
 use super::section::Section;
 use super::value::Value;
 use crate::cluster::{Accept, Backoff, OnRemoved, Policy, ProviderId};
-use crate::discovery::dns::{DnsConfig, DnsName};
+use crate::discovery::dns::{DnsConfig, DnsName, HostType, RecordType};
 use crate::discovery::epmd::EpmdConfig;
 use crate::discovery::hosts_file::HostsFileConfig;
 use crate::discovery::multicast::{Dialect, MulticastConfig};
@@ -160,9 +160,16 @@ fn dns(section: &mut Section) -> DnsConfig {
         .map(|(app_name, dns_name)| DnsName { app_name, dns_name });
     let mut config = DnsConfig::new(names);
     config.app_name = section.text("app_name");
-    // One word each so far; reading them refuses the others.
-    let _ = section.choice("record_type");
-    let _ = section.choice("host_type");
+    if let Some(words) = section.choices("record_type") {
+        let record_types = words.iter().map(|word| match *word {
+            "srv" => RecordType::Srv,
+            _ => RecordType::Ip,
+        });
+        config.record_type = record_types.collect();
+    }
+    if section.choice("host_type") == Some("hostname") {
+        config.host_type = HostType::Hostname;
+    }
     config.ipv6 = section.flag("ipv6");
     set(&mut config.nameservers, section.nameservers("nameservers"));
     set(&mut config.lookup_timeout, section.span("lookup_timeout"));

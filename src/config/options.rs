@@ -46,17 +46,17 @@ pub const PROVIDERS: &[Group] = &[
             },
             Opt {
                 name: "record_type",
-                takes: Takes::Choice(&["ip"]),
+                takes: Takes::Choices(&["ip", "srv"]),
                 default: Value("ip"),
-                doc: "The records to ask for: ip is A and AAAA.",
-                example: "ip",
+                doc: "The records to ask for, all at once: ip is A and AAAA, srv is SRV, each of whose targets is a host.",
+                example: "srv",
             },
             Opt {
                 name: "host_type",
-                takes: Takes::Choice(&["ip"]),
+                takes: Takes::Choice(&["ip", "hostname"]),
                 default: Value("ip"),
-                doc: "What stands after the @ of the nodes: ip is the address.",
-                example: "ip",
+                doc: "What stands after the @ of the nodes: ip is the address, hostname is the target of an SRV record or the name that an address has (PTR).",
+                example: "hostname",
             },
             Opt {
                 name: "ipv6",

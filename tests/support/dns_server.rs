@@ -13,7 +13,7 @@ use hickory_server::Server;
 use hickory_server::net::runtime::Time;
 use hickory_server::net::xfer::Protocol;
 use hickory_server::proto::op::{Edns, Metadata, ResponseCode};
-use hickory_server::proto::rr::rdata::{CNAME, SOA};
+use hickory_server::proto::rr::rdata::{CNAME, PTR, SOA, SRV};
 use hickory_server::proto::rr::{Name, RData, Record, RecordType};
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 use hickory_server::zone_handler::MessageResponseBuilder;
@@ -25,6 +25,10 @@ use tokio::sync::oneshot;
 pub enum Reply {
     /// Addresses: those of the family that is asked for; none of it is an empty answer.
     Addresses(Vec<IpAddr>),
+    /// Services: SRV records, each a target and its port.
+    Services(Vec<(String, u16)>),
+    /// Names: PTR records.
+    Names(Vec<String>),
     /// The name is another name for this one.
     Alias(String),
     /// The name exists, without any address.
@@ -43,6 +47,21 @@ impl Reply {
         let parsed = addresses.into_iter().map(|text| text.parse().unwrap());
         Self::Addresses(parsed.collect())
     }
+
+    /// Services from targets and their ports.
+    pub fn services<'a>(services: impl IntoIterator<Item = (&'a str, u16)>) -> Self {
+        let services = services.into_iter();
+        Self::Services(
+            services
+                .map(|(target, port)| (target.into(), port))
+                .collect(),
+        )
+    }
+
+    /// Names from text.
+    pub fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::Names(names.into_iter().map(str::to_owned).collect())
+    }
 }
 
 /// A question that the server got.
@@ -50,7 +69,7 @@ impl Reply {
 pub struct Question {
     /// The name, with a dot at its end.
     pub name: String,
-    /// `A`, `AAAA`.
+    /// `A`, `AAAA`, `SRV`, `PTR`.
     pub record_type: String,
     /// Whether it came by TCP.
     pub tcp: bool,
@@ -71,8 +90,17 @@ struct Zone {
     typed: HashMap<(String, String), Reply>,
     ttl: u32,
     lose: u32,
+    /// Says nothing to the next so many questions for this type.
+    lose_of: (u32, String),
     delay: Duration,
+    /// Whether the addresses of targets are added to an answer with services.
+    additional: bool,
+    /// Whether a question with EDNS is answered with FORMERR, as by a server from before it.
+    without_edns: bool,
     questions: Vec<Question>,
+    /// Questions that wait for their answer now, and the most that did at once.
+    waiting: usize,
+    most_waiting: usize,
 }
 
 /// How a server serves.
@@ -150,9 +178,29 @@ impl DnsServer {
         self.zone().lose = questions;
     }
 
+    /// Says nothing to the next `questions` for `record_type`.
+    pub fn lose_of(&self, questions: u32, record_type: &str) {
+        self.zone().lose_of = (questions, record_type.into());
+    }
+
     /// Waits before every answer.
     pub fn set_delay(&self, delay: Duration) {
         self.zone().delay = delay;
+    }
+
+    /// Adds the addresses of the targets to answers with services.
+    pub fn add_addresses(&self) {
+        self.zone().additional = true;
+    }
+
+    /// Takes questions with EDNS for malformed from now on.
+    pub fn refuse_edns(&self) {
+        self.zone().without_edns = true;
+    }
+
+    /// The most questions that waited for their answer at one time, since the start.
+    pub fn most_at_once(&self) -> usize {
+        self.zone().most_waiting
     }
 
     /// The questions since this was asked last, in their order.
@@ -197,6 +245,7 @@ struct Response {
     code: ResponseCode,
     answers: Vec<Record>,
     authorities: Vec<Record>,
+    additionals: Vec<Record>,
     delay: Duration,
 }
 
@@ -210,11 +259,26 @@ impl Response {
             _ => 64,
         };
         let records = self.answers.iter().chain(&self.authorities);
+        let records = records.chain(&self.additionals);
         12 + name.len() + 4 + 11 + records.map(|record| 12 + data(record)).sum::<usize>()
     }
 }
 
 impl Handler {
+    /// Waits before an answer, and counts who else does.
+    async fn wait(&self, delay: Duration) {
+        if delay.is_zero() {
+            return;
+        }
+        {
+            let mut zone = self.0.lock().unwrap();
+            zone.waiting += 1;
+            zone.most_waiting = zone.most_waiting.max(zone.waiting);
+        }
+        tokio::time::sleep(delay).await;
+        self.0.lock().unwrap().waiting -= 1;
+    }
+
     /// `None`: silence.
     fn respond(&self, name: &Name, record_type: RecordType, tcp: bool) -> Option<Response> {
         let mut zone = self.0.lock().unwrap();
@@ -227,11 +291,16 @@ impl Handler {
             zone.lose -= 1;
             return None;
         }
+        if zone.lose_of.0 > 0 && zone.lose_of.1 == record_type.to_string() {
+            zone.lose_of.0 -= 1;
+            return None;
+        }
         let mut name = name.clone();
         let mut response = Response {
             code: ResponseCode::NoError,
             answers: Vec::new(),
             authorities: Vec::new(),
+            additionals: Vec::new(),
             delay: zone.delay,
         };
         let reply = loop {
@@ -258,7 +327,31 @@ impl Handler {
                     .map(|data| Record::from_rdata(name.clone(), zone.ttl, data));
                 response.answers.extend(records);
             }
-            Reply::NoData | Reply::Alias(_) => {}
+            Reply::Services(services) if record_type == RecordType::SRV => {
+                for (target, port) in services {
+                    let target = full(&target);
+                    if zone.additional
+                        && let Some(Reply::Addresses(addresses)) = zone.replies.get(&target)
+                    {
+                        let records = addresses.iter().map(|&address| {
+                            let data = RData::from(address);
+                            Record::from_rdata(target.parse().unwrap(), zone.ttl, data)
+                        });
+                        response.additionals.extend(records);
+                    }
+                    let data = SRV::new(0, 0, port, target.parse().unwrap());
+                    let record = Record::from_rdata(name.clone(), zone.ttl, RData::SRV(data));
+                    response.answers.push(record);
+                }
+            }
+            Reply::Names(names) if record_type == RecordType::PTR => {
+                let records = names.iter().map(|pointed| {
+                    let data = RData::PTR(PTR(full(pointed).parse().unwrap()));
+                    Record::from_rdata(name.clone(), zone.ttl, data)
+                });
+                response.answers.extend(records);
+            }
+            Reply::Services(_) | Reply::Names(_) | Reply::NoData | Reply::Alias(_) => {}
             Reply::NoName => response.code = ResponseCode::NXDomain,
             Reply::Error(code) => response.code = code,
             Reply::Silence => return None,
@@ -300,10 +393,19 @@ impl RequestHandler for Handler {
         let Some(response) = self.respond(&name, record_type, tcp) else {
             return nothing;
         };
-        if !response.delay.is_zero() {
-            tokio::time::sleep(response.delay).await;
-        }
         let mut response = response;
+        self.wait(response.delay).await;
+        if request.edns.is_some() && self.0.lock().unwrap().without_edns {
+            metadata.response_code = ResponseCode::FormErr;
+            let message = MessageResponseBuilder::from_message_request(request).build(
+                metadata,
+                [],
+                [],
+                [],
+                [],
+            );
+            return out.send_response(message).await.unwrap_or(nothing);
+        }
         let limit = request
             .edns
             .as_ref()
@@ -312,6 +414,7 @@ impl RequestHandler for Handler {
             // hickory's own way leaves a piece of a record at the end, which OTP's `inet_res` does not read.
             metadata.truncation = true;
             response.answers.clear();
+            response.additionals.clear();
         }
         metadata.response_code = response.code;
         metadata.authoritative = true;
@@ -325,7 +428,13 @@ impl RequestHandler for Handler {
         if let Some(edns) = &edns {
             builder.edns(edns);
         }
-        let message = builder.build(metadata, &response.answers, &response.authorities, [], []);
+        let message = builder.build(
+            metadata,
+            &response.answers,
+            &response.authorities,
+            [],
+            &response.additionals,
+        );
         out.send_response(message).await.unwrap_or(nothing)
     }
 }

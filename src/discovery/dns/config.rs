@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use hickory_resolver::proto::rr::Name;
+use hickory_resolver::proto::rr::{self, Name};
 
 use crate::discovery::Context;
 use crate::name::NodeName;
@@ -27,8 +27,8 @@ pub struct DnsConfig {
     /// What stands before the `@` of the nodes behind every name that has no `app_name` of its own.
     /// `None`: as in the own node's name.
     pub app_name: Option<String>,
-    /// Which records to ask for.
-    pub record_type: RecordType,
+    /// Which records to ask for, all at once. At least one kind.
+    pub record_type: Vec<RecordType>,
     /// What stands after the `@` of the nodes.
     pub host_type: HostType,
     /// `Some(true)`: IPv6 addresses (AAAA) only. `Some(false)`: IPv4 addresses (A) only. `None`: the
@@ -58,7 +58,7 @@ impl DnsConfig {
         Self {
             names: names.into_iter().collect(),
             app_name: None,
-            record_type: RecordType::default(),
+            record_type: vec![RecordType::default()],
             host_type: HostType::default(),
             ipv6: None,
             nameservers: Vec::new(),
@@ -86,25 +86,44 @@ impl DnsConfig {
         {
             return Err(InvalidDnsConfig::ZonedServer((*zoned).into()));
         }
+        if self.record_type.is_empty() {
+            return Err(InvalidDnsConfig::NoRecordType);
+        }
         let own_app = context.own.as_ref().map(NodeName::name);
         let names = self
             .names
             .iter()
-            .map(|name| {
+            .flat_map(|name| {
+                self.records_of(name)
+                    .map(move |record_type| (name, record_type))
+            })
+            .map(|(name, record_type)| {
                 let app = name
                     .app_name
                     .as_deref()
                     .or(self.app_name.as_deref())
                     .or(own_app)
                     .ok_or_else(|| InvalidDnsConfig::NoAppName(name.dns_name.clone()))?;
-                Watched::new(app, &name.dns_name)
+                Watched::new(app, &name.dns_name, record_type)
             })
             .collect::<Result<_, _>>()?;
         let own_host = context.own.as_ref().map(NodeName::host);
         Ok(Checked {
             names,
+            host_type: self.host_type,
             families: families(self.ipv6, own_host),
         })
+    }
+
+    /// Which records to ask for, each kind once. An address stands for itself, so that beside addresses
+    /// nothing else is asked of it.
+    fn records_of(&self, name: &DnsName) -> impl Iterator<Item = RecordType> {
+        let is_address = name.dns_name.parse::<IpAddr>().is_ok();
+        let all = &self.record_type;
+        let ip = all.contains(&RecordType::Ip).then_some(RecordType::Ip);
+        let srv = all.contains(&RecordType::Srv).then_some(RecordType::Srv);
+        ip.into_iter()
+            .chain(srv.filter(|_| ip.is_none() || !is_address))
     }
 }
 
@@ -144,15 +163,20 @@ pub enum RecordType {
     /// Addresses: A and AAAA.
     #[default]
     Ip,
+    /// Services: SRV (RFC 2782). Each target is a host; its priority and weight do not matter.
+    Srv,
 }
 
 /// What stands after the `@` of the nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum HostType {
-    /// The address: `app@10.0.0.7`, `app@fdaa::3`.
+    /// The address: `app@10.0.0.7`, `app@fdaa::3`. The target of an SRV record is resolved to it.
     #[default]
     Ip,
+    /// The host's name: `app@app-0.app.svc.cluster.local`. The target of an SRV record is one; an address is
+    /// looked up the other way round (PTR).
+    Hostname,
 }
 
 /// Where the system keeps its resolver configuration and hosts.
@@ -205,6 +229,14 @@ pub enum InvalidDnsConfig {
         /// What is wrong with it.
         reason: String,
     },
+    /// There is nothing to ask for.
+    #[error("record_type names no records: give ip, srv or both")]
+    NoRecordType,
+    /// An address has no services.
+    #[error(
+        "dns_name {0} is an address, which has no SRV records: give the service's name, or record_type ip"
+    )]
+    AddressOfService(String),
     /// No lookup can succeed in no time.
     #[error("lookup_timeout is 0: give the seconds that one lookup may take, for example 3")]
     NoTime,
@@ -219,6 +251,7 @@ pub enum InvalidDnsConfig {
 #[derive(Debug)]
 pub(super) struct Checked {
     pub names: Vec<Watched>,
+    pub host_type: HostType,
     pub families: &'static [Family],
 }
 
@@ -229,6 +262,7 @@ pub(super) struct Watched {
     /// The name as the user wrote it.
     pub text: String,
     pub target: Target,
+    pub record_type: RecordType,
 }
 
 /// What there is to look up.
@@ -240,7 +274,7 @@ pub(super) enum Target {
 }
 
 impl Watched {
-    fn new(app: &str, text: &str) -> Result<Self, InvalidDnsConfig> {
+    fn new(app: &str, text: &str, record_type: RecordType) -> Result<Self, InvalidDnsConfig> {
         NodeName::new(app, "localhost").map_err(|invalid| InvalidDnsConfig::AppName {
             name: app.into(),
             reason: invalid.to_string(),
@@ -250,6 +284,9 @@ impl Watched {
             reason,
         };
         let target = match text.parse::<IpAddr>() {
+            Ok(_) if record_type == RecordType::Srv => {
+                return Err(InvalidDnsConfig::AddressOfService(text.into()));
+            }
             Ok(address) => Target::Address(address),
             Err(_) => {
                 if text.is_empty() || text == "." {
@@ -271,6 +308,7 @@ impl Watched {
             app: app.into(),
             text: text.into(),
             target,
+            record_type,
         })
     }
 }
@@ -292,10 +330,10 @@ impl Family {
     }
 
     /// The records that hold such addresses: RFC 1035, section 3.4.1, and RFC 3596.
-    pub fn record(self) -> &'static str {
+    pub fn record_type(self) -> rr::RecordType {
         match self {
-            Self::V4 => "A",
-            Self::V6 => "AAAA",
+            Self::V4 => rr::RecordType::A,
+            Self::V6 => rr::RecordType::AAAA,
         }
     }
 }

@@ -1,69 +1,83 @@
-//! One name's lookup: hosts, search domains, both families at once.
+//! One name's lookup: hosts, search domains, several types of records at once.
 
 use std::net::IpAddr;
 use std::pin::pin;
 use std::time::Duration;
 
 use hickory_resolver::Hosts;
-use hickory_resolver::proto::op::Query;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use tokio::time::timeout;
 
 use super::config::Family;
 use super::failure::Failure;
+use super::hosts::in_hosts;
+use super::records::{Item, Records};
 use super::servers::{Reply, Servers};
 
-/// How long to wait for one family once the other has given addresses. Some firewalls and name servers
+/// How long to wait for one type of records once the other is there. Some firewalls and name servers
 /// drop questions for AAAA (RFC 4074, section 4.1); they shall not hold up the answer to the other.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a lookup found out.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Looked {
-    /// Each family's addresses, or why they are not known.
-    pub families: Vec<(Family, Result<Vec<IpAddr>, Failure>)>,
+    /// The records of each type, or why they are not known.
+    pub parts: Vec<(RecordType, Result<Records, Failure>)>,
     /// How long the answer holds, if anybody said so.
     pub ttl: Option<Duration>,
-    /// The full name that has the addresses, if a server gave them.
+    /// The full name that has the records, if a server gave them.
     pub answered: Option<Name>,
 }
 
 impl Looked {
-    /// Nothing was found out.
-    pub fn failed(families: &[Family], failure: &Failure) -> Self {
-        Self::all(families, Err(failure.clone()))
+    /// An address stands for itself.
+    pub fn address(address: IpAddr) -> Self {
+        let records = Records {
+            items: vec![Item::Address(address)],
+            ..Records::default()
+        };
+        let record_type = Family::of(address).record_type();
+        Self {
+            parts: vec![(record_type, Ok(records))],
+            ..Self::default()
+        }
     }
 
-    fn all(families: &[Family], result: Result<Vec<IpAddr>, Failure>) -> Self {
+    /// Nothing was found out.
+    pub fn failed(types: &[RecordType], failure: &Failure) -> Self {
+        Self::all(types, Err(failure.clone()))
+    }
+
+    fn all(types: &[RecordType], result: Result<Records, Failure>) -> Self {
         Self {
-            families: families.iter().map(|&f| (f, result.clone())).collect(),
+            parts: types.iter().map(|&t| (t, result.clone())).collect(),
             ..Self::default()
         }
     }
 }
 
-/// Looks a name up. `answered` is the full name that had the addresses before: while that one cannot be
+/// Looks a name up. `answered` is the full name that had the records before: while that one cannot be
 /// asked, no other takes its place.
 ///
-/// The first full name with an address in any family decides. Without one, "could not be asked" counts
-/// more than "has no addresses", and that more than "does not exist".
+/// The first full name with a record of any of the types decides. Without one, "could not be asked" counts
+/// more than "has no records", and that more than "does not exist".
 pub(super) async fn look_up(
     name: &Name,
-    families: &[Family],
+    types: &[RecordType],
     hosts: &Hosts,
     servers: &Servers,
     answered: Option<&Name>,
 ) -> Looked {
-    if let Some(found) = in_hosts(name, families, hosts) {
+    if let Some(found) = found_in_hosts(name, types, hosts) {
         return found;
     }
     let mut failed = None;
     let mut empty = None;
     for full in servers.candidates(name) {
-        let replies = ask_all(&full, families, servers).await;
+        let replies = ask_all(&full, types, servers).await;
         if replies
             .iter()
-            .any(|(_, reply)| matches!(reply, Ok(Reply::Found { .. })))
+            .any(|(_, reply)| matches!(reply, Ok(Reply::Found(_))))
         {
             return found(full, replies);
         }
@@ -77,7 +91,7 @@ pub(super) async fn look_up(
                 Ok(Reply::NoData { ttl }) => {
                     empty.get_or_insert(ttl);
                 }
-                Ok(Reply::NoName | Reply::Found { .. }) => {}
+                Ok(Reply::NoName | Reply::Found(_)) => {}
             }
         }
         if cannot_say && answered == Some(&full) {
@@ -85,58 +99,52 @@ pub(super) async fn look_up(
         }
     }
     match (failed, empty) {
-        (Some(failure), _) => Looked::failed(families, &failure),
+        (Some(failure), _) => Looked::failed(types, &failure),
         (None, Some(ttl)) => Looked {
             ttl,
-            ..Looked::all(families, Ok(Vec::new()))
+            ..Looked::all(types, Ok(Records::default()))
         },
-        (None, None) => Looked::failed(families, &Failure::NoName),
+        (None, None) => Looked::failed(types, &Failure::NoName),
     }
 }
 
-/// A full name has addresses in one family at least. What is missing in the other is then no failure,
-/// even where the server denies the name altogether (RFC 4074, section 4.2).
-fn found(full: Name, replies: Vec<(Family, Result<Reply, Failure>)>) -> Looked {
-    let mut ttl: Option<Duration> = None;
-    let mut shorten = |other: Option<Duration>| {
-        ttl = match (ttl, other) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-    };
-    let families = replies
+/// A full name has records of one type at least. What is missing of the other is then no failure, even
+/// where the server denies the name altogether (RFC 4074, section 4.2).
+fn found(full: Name, replies: Vec<(RecordType, Result<Reply, Failure>)>) -> Looked {
+    let mut ttls = Vec::new();
+    let parts = replies
         .into_iter()
-        .map(|(family, reply)| {
+        .map(|(record_type, reply)| {
             let known = reply.map(|reply| match reply {
-                Reply::Found { addresses, ttl } => {
-                    shorten(Some(ttl));
-                    addresses
+                Reply::Found(records) => {
+                    ttls.extend(records.ttl);
+                    records
                 }
                 Reply::NoData { ttl } => {
-                    shorten(ttl);
-                    Vec::new()
+                    ttls.extend(ttl);
+                    Records::default()
                 }
-                Reply::NoName => Vec::new(),
+                Reply::NoName => Records::default(),
             });
-            (family, known)
+            (record_type, known)
         })
         .collect();
     Looked {
-        families,
-        ttl,
+        parts,
+        ttl: ttls.into_iter().min(),
         answered: Some(full),
     }
 }
 
 async fn ask_all(
     full: &Name,
-    families: &[Family],
+    types: &[RecordType],
     servers: &Servers,
-) -> Vec<(Family, Result<Reply, Failure>)> {
-    let &[one, other] = families else {
-        let mut replies = Vec::with_capacity(families.len());
-        for &family in families {
-            replies.push((family, servers.ask(full, family).await));
+) -> Vec<(RecordType, Result<Reply, Failure>)> {
+    let &[one, other] = types else {
+        let mut replies = Vec::with_capacity(types.len());
+        for &record_type in types {
+            replies.push((record_type, servers.ask(full, record_type).await));
         }
         return replies;
     };
@@ -158,7 +166,7 @@ async fn patiently(
     first: &Result<Reply, Failure>,
     second: impl Future<Output = Result<Reply, Failure>>,
 ) -> Result<Reply, Failure> {
-    if matches!(first, Ok(Reply::Found { .. })) {
+    if matches!(first, Ok(Reply::Found(_))) {
         timeout(PATIENCE, second)
             .await
             .unwrap_or(Err(Failure::Silent))
@@ -168,30 +176,21 @@ async fn patiently(
 }
 
 /// What the hosts file says, if it knows the name in any family.
-fn in_hosts(name: &Name, families: &[Family], hosts: &Hosts) -> Option<Looked> {
-    let addresses = |record_type| {
-        let mut query = Query::query(name.to_lowercase(), record_type);
-        query.name.set_fqdn(true);
-        let found = hosts.lookup_static_host(&query)?;
-        let addresses = found.answers().iter().map(|record| record.data.ip_addr());
-        Some(addresses.flatten().collect::<Vec<_>>())
-    };
-    let (v4, v6) = (addresses(RecordType::A), addresses(RecordType::AAAA));
-    if v4.is_none() && v6.is_none() {
+fn found_in_hosts(name: &Name, types: &[RecordType], hosts: &Hosts) -> Option<Looked> {
+    let items = |record_type| in_hosts(&(name.clone(), record_type), hosts);
+    if items(RecordType::A).is_none() && items(RecordType::AAAA).is_none() {
         return None;
     }
-    let families = families
-        .iter()
-        .map(|&family| {
-            let known = match family {
-                Family::V4 => &v4,
-                Family::V6 => &v6,
-            };
-            (family, Ok(known.clone().unwrap_or_default()))
-        })
-        .collect();
+    let parts = types.iter().map(|&record_type| {
+        let items = items(record_type).unwrap_or_default();
+        let records = Records {
+            items,
+            ..Records::default()
+        };
+        (record_type, Ok(records))
+    });
     Some(Looked {
-        families,
+        parts: parts.collect(),
         ..Looked::default()
     })
 }

@@ -1,14 +1,26 @@
-//! The `dns` provider: the nodes behind a DNS name, one for each of its addresses.
+//! The `dns` provider: the nodes behind a DNS name, one for each of its addresses or services.
 //!
 //! `shop.internal` with the addresses `10.0.0.7` and `10.0.0.8` names the nodes `shop@10.0.0.7` and
 //! `shop@10.0.0.8`; what stands before the `@` is `app_name`, by default the own node's. The nodes have to
 //! be named by their addresses in the same way.
 //!
+//! | [`RecordType`] | [`HostType`] | what stands after the `@` |
+//! | --- | --- | --- |
+//! | `Ip` | `Ip` | each address |
+//! | `Ip` | `Hostname` | the name of each address, looked up the other way round (PTR) |
+//! | `Srv` | `Ip` | the addresses of each target, as the answer has them in its additional section or as they are found, all targets side by side |
+//! | `Srv` | `Hostname` | each target |
+//!
+//! Several record types are asked for at once. The port of an SRV record goes with the node as a hint
+//! ([`Observation::Ports`](super::Observation::Ports)), unless it is 0, EPMD's, or two records have different
+//! ones for one node.
+//!
 //! - A and AAAA are asked for at once; [`DnsConfig::ipv6`] says which.
 //! - The system's hosts file comes first, then its name servers, or those given, by UDP (RFC 1035, with
 //!   EDNS, RFC 6891) and by TCP where the answer does not fit. Search domains hold for names without a dot at
 //!   their end.
-//! - No answer is cached here. The pace is that of [`Pace`](super::polling::Pace): quick while answers change,
+//! - No answer about a name is cached here; those about targets and addresses are, for their time to live.
+//!   The pace is that of [`Pace`](super::polling::Pace): quick while answers change,
 //!   then by their time to live.
 //!
 //! # What counts as an answer
@@ -16,16 +28,20 @@
 //! | the server says | that means |
 //! | --- | --- |
 //! | addresses | these nodes and no others |
-//! | the name has no addresses (NODATA) | nobody |
+//! | services | their targets and no others; a target that cannot be resolved keeps its last addresses |
+//! | the name has no such records (NODATA), or the one target `.` | nobody |
 //! | the name does not exist (NXDOMAIN) | a failure: the name may be misspelt, its zone may be half loaded; a Kubernetes headless service loses its name while none of its pods is *ready*, though they run and are connected |
 //! | SERVFAIL, REFUSED, another error, silence | a failure |
 //!
-//! A failure removes nothing. Each name and each family keeps what it last said until it says something
+//! A failure removes nothing. Each name and each type of record keeps what it last said until it says something
 //! else, and one that fails does not hold back the others.
 
+mod burst;
 mod config;
 mod failure;
+mod hosts;
 mod lookup;
+mod records;
 mod servers;
 mod system;
 
@@ -33,17 +49,19 @@ pub use config::{DnsConfig, DnsName, HostType, InvalidDnsConfig, RecordType, Sys
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_resolver::proto::rr::Name;
+use hickory_resolver::proto::rr::{self, Name};
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::polling::{Answer, Poll, PollError, Polling};
 use super::{Context, Provider};
 use crate::name::NodeName;
 use config::{Family, Target, Watched};
 use failure::Failure;
+use hosts::{Host, Memory, Way};
 use lookup::{Looked, look_up};
 use system::System;
 
@@ -79,6 +97,7 @@ pub async fn resolve(config: &DnsConfig, context: &Context) -> Result<Answer, Po
 pub struct Dns {
     names: Vec<State>,
     families: &'static [Family],
+    host_type: HostType,
     system: System,
     lookup_timeout: Duration,
     lookups: JoinSet<Done>,
@@ -90,22 +109,66 @@ pub struct Dns {
 /// What is known of a name.
 struct State {
     watched: Watched,
-    /// Each family's last answer.
-    known: Vec<(Family, Vec<IpAddr>)>,
-    /// The full name that had the addresses.
+    /// What each type of record came to at last.
+    known: Vec<(rr::RecordType, Vec<Host>)>,
+    /// What was found out of what the records lead to.
+    memory: Arc<Memory>,
+    /// The full name that had the records.
     answered: Option<Name>,
     ttl: Option<Duration>,
     /// What the last lookup could not find out: the cause and the remedy.
     failure: Option<String>,
+    /// Whether the failure is that the name does not exist.
+    denied: bool,
     /// Whether the last lookup found out anything.
     fresh: bool,
     pending: bool,
 }
 
-/// What comes of a lookup: what was found, and of whom it was asked.
+/// What comes of a lookup.
 struct Done {
-    looked: Looked,
+    parts: Vec<(rr::RecordType, Result<Vec<Host>, Failure>)>,
+    ttl: Option<Duration>,
+    answered: Option<Name>,
+    /// What the records lead to and was not found out.
+    missing: Vec<(String, Failure)>,
+    memory: Memory,
+    /// Of whom it was asked.
     asked: String,
+}
+
+/// Goes from what was found of a name to the hosts of nodes.
+async fn lead(looked: Looked, way: Way<'_>) -> Done {
+    let mut done = Done {
+        parts: Vec::with_capacity(looked.parts.len()),
+        ttl: looked.ttl,
+        answered: looked.answered,
+        missing: Vec::new(),
+        memory: Memory::default(),
+        asked: way.servers.asked().to_owned(),
+    };
+    for (record_type, records) in looked.parts {
+        let hosts = match records {
+            Err(failure) => {
+                done.memory.keep(way.memory);
+                Err(failure)
+            }
+            Ok(records) => {
+                let mut led = way.lead(&records).await;
+                done.ttl = done.ttl.into_iter().chain(led.ttl).min();
+                done.memory.keep(&led.memory);
+                if led.hosts.is_empty() && !led.failures.is_empty() {
+                    // The first of them stands for all: nothing was found out.
+                    Err(led.failures.swap_remove(0).1)
+                } else {
+                    done.missing.append(&mut led.failures);
+                    Ok(led.hosts)
+                }
+            }
+        };
+        done.parts.push((record_type, hosts));
+    }
+    done
 }
 
 impl Dns {
@@ -121,9 +184,11 @@ impl Dns {
             .map(|watched| State {
                 watched,
                 known: Vec::new(),
+                memory: Arc::default(),
                 answered: None,
                 ttl: None,
                 failure: None,
+                denied: false,
                 fresh: false,
                 pending: false,
             })
@@ -131,6 +196,7 @@ impl Dns {
         Ok(Self {
             names,
             families: checked.families,
+            host_type: checked.host_type,
             system: System::new(config),
             lookup_timeout: config.lookup_timeout,
             lookups: JoinSet::new(),
@@ -149,14 +215,13 @@ impl Dns {
                 continue;
             }
             state.fresh = false;
-            let name = match &state.watched.target {
-                Target::Name(name) => name.clone(),
-                Target::Address(address) => {
-                    state.known = vec![(Family::of(*address), vec![*address])];
-                    state.fresh = true;
-                    continue;
-                }
-            };
+            let target = state.watched.target.clone();
+            if let (Target::Address(address), HostType::Ip) = (&target, self.host_type) {
+                let host = Host::Address(*address, None);
+                state.known = vec![(Family::of(*address).record_type(), vec![host])];
+                state.fresh = true;
+                continue;
+            }
             let servers = match &servers {
                 Ok(servers) => servers.clone(),
                 Err(error) => {
@@ -164,19 +229,35 @@ impl Dns {
                     continue;
                 }
             };
-            let hosts = hosts.clone();
-            let families = self.families;
+            let types: Vec<_> = match state.watched.record_type {
+                RecordType::Ip => self.families.iter().map(|f| f.record_type()).collect(),
+                RecordType::Srv => vec![rr::RecordType::SRV],
+            };
+            let (host_type, families) = (self.host_type, self.families);
+            let (hosts, memory) = (hosts.clone(), state.memory.clone());
             let answered = state.answered.clone();
-            let limit = self.lookup_timeout;
+            let began = Instant::now();
+            let deadline = began + self.lookup_timeout;
             let task = self.lookups.spawn(async move {
-                let looking = look_up(&name, families, &hosts, &servers, answered.as_ref());
-                let looked = timeout(limit, looking)
-                    .await
-                    .unwrap_or_else(|_| Looked::failed(families, &Failure::Silent));
-                Done {
-                    looked,
-                    asked: servers.asked().to_owned(),
-                }
+                let looked = match target {
+                    Target::Name(name) => {
+                        let looking = look_up(&name, &types, &hosts, &servers, answered.as_ref());
+                        timeout_at(deadline, looking)
+                            .await
+                            .unwrap_or_else(|_| Looked::failed(&types, &Failure::Silent))
+                    }
+                    Target::Address(address) => Looked::address(address),
+                };
+                let way = Way {
+                    host_type,
+                    families,
+                    hosts: &hosts,
+                    servers: &servers,
+                    memory: &memory,
+                    usual: began.elapsed(),
+                    deadline,
+                };
+                lead(looked, way).await
             });
             self.under_way.insert(task.id(), (index, self.round));
             state.pending = true;
@@ -233,73 +314,117 @@ impl Dns {
     fn answer(&self) -> Result<Answer, PollError> {
         let mut troubles = Vec::new();
         let mut nodes = Vec::new();
+        let mut ports = HashMap::new();
         let mut ttl: Option<Duration> = None;
         for state in &self.names {
             if let Some(failure) = &state.failure {
-                troubles.push(failure.clone());
+                if !(state.denied && self.has_other_records(state)) {
+                    troubles.push(failure.clone());
+                }
             } else if state.pending {
                 troubles.push(format!("{}: no answer yet", state.watched.text));
             }
             if let Some(other) = state.ttl {
                 ttl = Some(ttl.map_or(other, |ttl| ttl.min(other)));
             }
-            state.nodes(&mut nodes);
+            state.nodes(&mut nodes, &mut ports);
         }
+        // The records of one type can say the same as those of another.
+        troubles.dedup();
         let trouble = (!troubles.is_empty()).then(|| PollError(troubles.join("; ")));
         match trouble {
             Some(trouble) if !self.names.iter().any(|state| state.fresh) => Err(trouble),
             trouble => Ok(Answer {
                 nodes,
-                ports: Vec::new(),
+                ports: ports
+                    .into_iter()
+                    .filter_map(|(node, port)| Some((node, port?)))
+                    .collect(),
                 ttl,
                 trouble,
             }),
         }
     }
+
+    /// Whether the name was just found to have records of another type, so that it exists even where a
+    /// server denies it: RFC 4074, section 4.2.
+    fn has_other_records(&self, denied: &State) -> bool {
+        self.names.iter().any(|state| {
+            state.watched.text == denied.watched.text
+                && state.watched.record_type != denied.watched.record_type
+                && state.fresh
+        })
+    }
 }
 
 impl State {
     fn learn(&mut self, done: Done, timeout: Duration) {
-        let Done { looked, asked } = done;
         self.failure = None;
-        let families = looked.families.len();
-        let all_failed = looked.families.iter().all(|(_, known)| known.is_err());
-        for (family, known) in looked.families {
+        let text = &self.watched.text;
+        let types = done.parts.len();
+        let all_failed = done.parts.iter().all(|(_, known)| known.is_err());
+        self.denied = done
+            .parts
+            .iter()
+            .all(|(_, known)| *known == Err(Failure::NoName));
+        for (record_type, known) in done.parts {
             match known {
-                Ok(addresses) => {
+                Ok(hosts) => {
                     self.fresh = true;
-                    self.known.retain(|(other, _)| *other != family);
-                    self.known.push((family, addresses));
+                    self.known.retain(|(other, _)| *other != record_type);
+                    self.known.push((record_type, hosts));
                 }
                 Err(failure) => {
-                    let text = &self.watched.text;
-                    let what = if all_failed || families == 1 {
+                    let what = if all_failed || types == 1 {
                         text.clone()
                     } else {
-                        // That one family fails again and again is how some name servers are.
-                        format!("{} records of {text}", family.record())
+                        // That one type fails again and again is how some name servers are.
+                        format!("{record_type} records of {text}")
                     };
                     self.failure
-                        .get_or_insert_with(|| failure.explain(&what, &asked, timeout));
+                        .get_or_insert_with(|| failure.explain(&what, &done.asked, timeout));
                 }
             }
         }
+        if let Some((first, failure)) = done.missing.first() {
+            let count = done.missing.len();
+            let explained = failure.explain(first, &done.asked, timeout);
+            self.failure.get_or_insert_with(|| {
+                format!("{text} leads to {count} that could not be resolved, first {explained}")
+            });
+        }
+        self.memory = Arc::new(done.memory);
         if self.fresh {
-            self.ttl = looked.ttl;
-            self.answered = looked.answered.or(self.answered.take());
+            self.ttl = done.ttl;
+            self.answered = done.answered.or(self.answered.take());
         }
     }
 
-    fn nodes(&self, nodes: &mut Vec<NodeName>) {
+    /// Adds the nodes, and the port of each that has one. `None` stands for a node with several.
+    fn nodes(&self, nodes: &mut Vec<NodeName>, ports: &mut HashMap<NodeName, Option<u16>>) {
         let Watched { app, text, .. } = &self.watched;
-        for address in self.known.iter().flat_map(|(_, addresses)| addresses) {
-            if let Some(reason) = unusable(*address) {
-                tracing::debug!("{address} of {text} is left out: it is {reason}");
-                continue;
-            }
-            match NodeName::new(app, &address.to_string()) {
-                Ok(node) => nodes.push(node),
-                Err(invalid) => tracing::debug!("{address} of {text} is left out: {invalid}"),
+        for host in self.known.iter().flat_map(|(_, hosts)| hosts) {
+            let (part, port) = match host {
+                Host::Name(name, port) => (name.clone(), *port),
+                Host::Address(address, port) => {
+                    if let Some(reason) = unusable(*address) {
+                        tracing::debug!("{address} of {text} is left out: it is {reason}");
+                        continue;
+                    }
+                    (address.to_string(), *port)
+                }
+            };
+            match NodeName::new(app, &part) {
+                Ok(node) => {
+                    if let Some(port) = port {
+                        ports
+                            .entry(node.clone())
+                            .and_modify(|other| *other = other.filter(|other| *other == port))
+                            .or_insert(Some(port));
+                    }
+                    nodes.push(node);
+                }
+                Err(invalid) => tracing::debug!("{part} of {text} is left out: {invalid}"),
             }
         }
     }

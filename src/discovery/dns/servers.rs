@@ -1,62 +1,89 @@
-//! Name servers and how one name and one family is asked of them.
+//! Name servers and how they are asked.
 
-use std::net::{IpAddr, SocketAddr};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::net::xfer::FirstAnswer;
+use hickory_resolver::net::{DnsError, DnsHandle, NetError, RetryDnsHandle};
+use hickory_resolver::proto::op::{DnsRequestOptions, Query, ResponseCode};
+use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::{NameServerPool, PoolContext, TlsConfig, TokioResolver};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::config::Family;
+use super::burst::{self, Question};
 use super::failure::Failure;
+use super::records::Records;
+
+/// From this many questions on they go out in a burst.
+const MANY: usize = 8;
+
+/// The most questions that are under way at once outside a burst; each has a socket of its own.
+const SLOWLY: usize = 32;
+
+/// How long several servers may take together before each is asked by itself.
+const TOGETHER: Duration = Duration::from_millis(400);
+
+/// How long to ask on for what has no answer when the rest has. Some firewalls and name servers drop certain
+/// questions; they shall not hold up what is known.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many aliases may lead from one to the next.
+const MAX_ALIASES: usize = 8;
 
 /// The servers to ask, in their order.
 pub(super) struct Servers {
     /// Asks the two that were quickest before, both at once, then the others.
-    all: TokioResolver,
+    all: Asker,
     /// Asks one each, where there are several.
-    each: Vec<TokioResolver>,
+    each: Vec<Arc<Asker>>,
+    addresses: Vec<SocketAddr>,
+    tcp_only: bool,
     asked: String,
     search: Vec<Name>,
     ndots: usize,
 }
 
-/// What a server said about a name and a family.
+/// What a server said about a name and a type of records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reply {
-    /// Addresses, at least one.
-    Found {
-        addresses: Vec<IpAddr>,
-        ttl: Duration,
-    },
-    /// The name exists, but has no address of this family: RFC 2308, section 2.2.
+    /// Records, at least one of the type.
+    Found(Records),
+    /// The name exists, but has no such record: RFC 2308, section 2.2.
     NoData { ttl: Option<Duration> },
     /// The name does not exist: RFC 2308, section 2.1.
     NoName,
 }
 
 impl Servers {
-    /// Asks `addresses`, which come from `origin` if the user did not give them. One lookup may take
-    /// `timeout`.
+    /// Asks `addresses`, which come from `origin` if the user did not give them, with `tcp_only` by TCP
+    /// from the start. One lookup may take `timeout`.
     ///
     /// # Errors
     /// What hickory says against the configuration.
     pub fn new(
         addresses: &[SocketAddr],
         origin: Option<&str>,
+        tcp_only: bool,
         timeout: Duration,
     ) -> Result<Self, String> {
-        let configs: Vec<_> = addresses.iter().copied().map(config).collect();
+        let configs: Vec<_> = addresses
+            .iter()
+            .map(|&address| config(address, tcp_only))
+            .collect();
         let each = match configs.len() {
             0 | 1 => Vec::new(),
             _ => configs
                 .iter()
-                .map(|config| resolver(vec![config.clone()], timeout))
+                .map(|config| Asker::new(vec![config.clone()], timeout).map(Arc::new))
                 .collect::<Result<_, _>>()?,
         };
         let mut asked = addresses
@@ -68,8 +95,10 @@ impl Servers {
             asked = format!("{asked} ({origin})");
         }
         Ok(Self {
-            all: resolver(configs, timeout)?,
+            all: Asker::new(configs, timeout)?,
             each,
+            addresses: addresses.to_vec(),
+            tcp_only,
             asked,
             search: Vec::new(),
             ndots: 1,
@@ -114,67 +143,223 @@ impl Servers {
         names
     }
 
-    /// Asks for one family's addresses of a full name.
+    /// Asks for a full name's records of one type.
     ///
     /// # Errors
     /// [`Failure`] if no server could say.
-    pub async fn ask(&self, name: &Name, family: Family) -> Result<Reply, Failure> {
-        let failure = match ask(&self.all, name, family).await {
-            Err(failure) if failure.is_the_server_s() => failure,
-            said => return said,
+    pub async fn ask(&self, name: &Name, record_type: RecordType) -> Result<Reply, Failure> {
+        let mut all = pin!(self.all.ask(name, record_type));
+        if self.each.is_empty() {
+            return all.await;
+        }
+        let mut failure = match timeout(TOGETHER, &mut all).await {
+            Ok(Err(failure)) if failure.is_the_server_s() => Some(failure),
+            Ok(said) => return said,
+            Err(_) => None,
         };
-        // hickory stops at the first server that answers, even that it cannot say. Like libc's resolver,
-        // ask the others then.
+        // hickory stops at the first server that answers, even that it cannot say; and it waits for a silent
+        // one before it asks another for what did not fit into a datagram. Like libc's resolver, ask each.
+        let mut others = JoinSet::new();
         for one in &self.each {
-            match ask(one, name, family).await {
-                Err(_) => {}
-                said => return said,
+            let (one, name) = (Arc::clone(one), name.clone());
+            others.spawn(async move { one.ask(&name, record_type).await });
+        }
+        loop {
+            tokio::select! {
+                said = &mut all, if failure.is_none() => match said {
+                    Err(why) => failure = Some(why),
+                    said => return said,
+                },
+                said = others.join_next() => match said {
+                    Some(Ok(Ok(reply))) => return Ok(reply),
+                    Some(_) => {}
+                    None => break,
+                },
             }
         }
-        Err(failure)
+        match failure {
+            Some(failure) => Err(failure),
+            None => all.await,
+        }
+    }
+
+    /// Asks many questions side by side. The replies are in the order of the questions. `usual` is the time
+    /// that one question took.
+    pub async fn ask_many(
+        self: &Arc<Self>,
+        questions: Vec<Question>,
+        usual: Duration,
+        deadline: Instant,
+    ) -> Vec<Result<Reply, Failure>> {
+        let mut deadline = deadline;
+        let mut replies = vec![None; questions.len()];
+        if questions.len() >= MANY && !self.tcp_only {
+            for &server in &self.addresses {
+                let left: Vec<_> = (0..questions.len())
+                    .filter(|&index| replies[index].is_none())
+                    .collect();
+                let asked: Vec<_> = left.iter().map(|&index| questions[index].clone()).collect();
+                let edns = self.all.edns.load(Ordering::Relaxed);
+                let said = burst::ask(server, edns, &asked, usual, deadline).await;
+                // Where a server says anything, the rest is about the questions and not about the server.
+                let any = said.iter().any(Option::is_some);
+                for (index, reply) in left.into_iter().zip(said) {
+                    replies[index] = reply.map(Ok);
+                }
+                if any {
+                    deadline = deadline.min(Instant::now() + PATIENCE.max(4 * usual));
+                    break;
+                }
+            }
+        }
+        let mut open: VecDeque<_> = (0..questions.len())
+            .filter(|&index| replies[index].is_none())
+            .collect();
+        let mut under_way = JoinSet::new();
+        loop {
+            while under_way.len() < SLOWLY
+                && let Some(index) = open.pop_front()
+            {
+                let (servers, (name, record_type)) = (Arc::clone(self), questions[index].clone());
+                under_way.spawn(async move {
+                    let asking = servers.ask(&name, record_type);
+                    let reply = timeout_at(deadline, asking).await;
+                    (index, reply.unwrap_or(Err(Failure::Silent)))
+                });
+            }
+            match under_way.join_next().await {
+                None => break,
+                Some(Ok((index, reply))) => replies[index] = Some(reply),
+                // It panicked, and counts as silent.
+                Some(Err(_)) => {}
+            }
+        }
+        replies
+            .into_iter()
+            .map(|reply| reply.unwrap_or(Err(Failure::Silent)))
+            .collect()
     }
 }
 
-async fn ask(resolver: &TokioResolver, name: &Name, family: Family) -> Result<Reply, Failure> {
-    let record_type = match family {
-        Family::V4 => RecordType::A,
-        Family::V6 => RecordType::AAAA,
-    };
-    let lookup = match resolver.lookup(name.clone(), record_type).await {
-        Ok(lookup) => lookup,
-        Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
-            return match none.response_code {
+/// A resolver for some of the servers.
+struct Asker {
+    resolver: TokioResolver,
+    /// Without the extension mechanism (RFC 6891), which some servers take for an error in the question.
+    plain: TokioResolver,
+    /// For services. The resolver takes an alias in their answers for a target.
+    raw: Pool,
+    raw_plain: Pool,
+    /// Whether the servers take EDNS, as far as is known.
+    edns: AtomicBool,
+}
+
+/// A resolver that hands out answers as they came.
+struct Pool {
+    handle: RetryDnsHandle<NameServerPool<TokioRuntimeProvider>>,
+    request: DnsRequestOptions,
+}
+
+impl Pool {
+    fn new(servers: Vec<NameServerConfig>, options: ResolverOpts) -> Result<Self, NetError> {
+        let mut request = DnsRequestOptions::default();
+        request.use_edns = options.edns0;
+        request.edns_payload_len = options.edns_payload_len;
+        let attempts = options.attempts;
+        let context = Arc::new(PoolContext::new(options, TlsConfig::new()?));
+        let pool = NameServerPool::from_config(servers, context, TokioRuntimeProvider::default());
+        Ok(Self {
+            handle: RetryDnsHandle::new(pool, attempts),
+            request,
+        })
+    }
+}
+
+impl Asker {
+    fn new(servers: Vec<NameServerConfig>, timeout: Duration) -> Result<Self, String> {
+        let cannot = |error| format!("no resolver can be made: {error}");
+        Ok(Self {
+            resolver: resolver(servers.clone(), options(timeout, true)).map_err(cannot)?,
+            plain: resolver(servers.clone(), options(timeout, false)).map_err(cannot)?,
+            raw: Pool::new(servers.clone(), options(timeout, true)).map_err(cannot)?,
+            raw_plain: Pool::new(servers, options(timeout, false)).map_err(cannot)?,
+            edns: AtomicBool::new(true),
+        })
+    }
+
+    async fn ask(&self, name: &Name, record_type: RecordType) -> Result<Reply, Failure> {
+        if self.edns.load(Ordering::Relaxed) {
+            match self.ask_with(true, name, record_type).await {
+                Err(Failure::Code(code)) if dislikes_edns(code) => {}
+                said => return said,
+            }
+        }
+        let said = self.ask_with(false, name, record_type).await;
+        if said.is_ok() {
+            self.edns.store(false, Ordering::Relaxed);
+        }
+        said
+    }
+
+    async fn ask_with(
+        &self,
+        edns: bool,
+        name: &Name,
+        record_type: RecordType,
+    ) -> Result<Reply, Failure> {
+        let lookup = if record_type == RecordType::SRV {
+            let pool = if edns { &self.raw } else { &self.raw_plain };
+            services(pool, name).await
+        } else {
+            let resolver = if edns { &self.resolver } else { &self.plain };
+            let lookup = resolver.lookup(name.clone(), record_type).await;
+            lookup.map(|lookup| Records::read(lookup.answers(), lookup.additionals(), record_type))
+        };
+        match lookup {
+            Ok(records) if records.items.is_empty() => Ok(Reply::NoData { ttl: records.ttl }),
+            Ok(records) => Ok(Reply::Found(records)),
+            Err(NetError::Dns(DnsError::NoRecordsFound(none))) => match none.response_code {
                 ResponseCode::NoError => Ok(Reply::NoData {
                     ttl: none.negative_ttl.map(|ttl| Duration::from_secs(ttl.into())),
                 }),
                 ResponseCode::NXDomain => Ok(Reply::NoName),
                 code => Err(Failure::Code(code)),
-            };
-        }
-        Err(error) => return Err(Failure::new(error)),
-    };
-    let answers = lookup.answers();
-    let mut addresses = Vec::with_capacity(answers.len());
-    let mut ttl = u32::MAX;
-    for record in answers {
-        // An alias on the way (CNAME) can run out before the addresses do.
-        ttl = ttl.min(record.ttl);
-        match (&record.data, family) {
-            (RData::A(address), Family::V4) => addresses.push(IpAddr::V4(address.0)),
-            (RData::AAAA(address), Family::V6) => addresses.push(IpAddr::V6(address.0)),
-            _ => {}
+            },
+            Err(error) => Err(Failure::new(error)),
         }
     }
-    let ttl = Duration::from_secs(ttl.into());
-    if addresses.is_empty() {
-        return Ok(Reply::NoData { ttl: Some(ttl) });
-    }
-    Ok(Reply::Found { addresses, ttl })
 }
 
-fn config(address: SocketAddr) -> NameServerConfig {
-    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()]
+/// What a server that does not know EDNS may say to it: RFC 6891, section 7.
+fn dislikes_edns(code: ResponseCode) -> bool {
+    matches!(
+        code,
+        ResponseCode::FormErr | ResponseCode::NotImp | ResponseCode::BADVERS
+    )
+}
+
+/// The SRV records of a name, aliases followed.
+async fn services(pool: &Pool, name: &Name) -> Result<Records, NetError> {
+    let mut name = name.clone();
+    for _ in 0..MAX_ALIASES {
+        let request = pool.request;
+        let query = Query::query(name.clone(), RecordType::SRV);
+        let response = pool.handle.lookup(query, request).first_answer().await?;
+        let mut message = response.into_message();
+        let last = Records::follow(&name, &mut message.answers);
+        let records = Records::read(&message.answers, &message.additionals, RecordType::SRV);
+        if !records.items.is_empty() || last == name {
+            return Ok(records);
+        }
+        name = last;
+    }
+    Err(NetError::from("it is an alias of an alias, on and on"))
+}
+
+fn config(address: SocketAddr, tcp_only: bool) -> NameServerConfig {
+    let udp = (!tcp_only).then(ConnectionConfig::udp);
+    let connections = udp
         .into_iter()
+        .chain([ConnectionConfig::tcp()])
         .map(|mut connection| {
             connection.port = address.port();
             connection
@@ -183,11 +368,7 @@ fn config(address: SocketAddr) -> NameServerConfig {
     NameServerConfig::new(address.ip(), true, connections)
 }
 
-fn resolver(servers: Vec<NameServerConfig>, timeout: Duration) -> Result<TokioResolver, String> {
-    let mut builder = TokioResolver::builder_with_config(
-        ResolverConfig::from_name_servers(servers),
-        TokioRuntimeProvider::default(),
-    );
+fn options(timeout: Duration, edns: bool) -> ResolverOpts {
     let mut options = ResolverOpts::default();
     // How often to ask is the pace's to say; an answer from a cache of our own would only be old.
     options.cache_size = 0;
@@ -195,11 +376,20 @@ fn resolver(servers: Vec<NameServerConfig>, timeout: Duration) -> Result<TokioRe
     // Lost datagrams are sent again by then; a second round reaches servers that the first did not.
     options.timeout = timeout / 2;
     options.attempts = 1;
-    options.edns0 = true;
+    options.edns0 = edns;
+    options
+}
+
+fn resolver(
+    servers: Vec<NameServerConfig>,
+    options: ResolverOpts,
+) -> Result<TokioResolver, NetError> {
+    let mut builder = TokioResolver::builder_with_config(
+        ResolverConfig::from_name_servers(servers),
+        TokioRuntimeProvider::default(),
+    );
     *builder.options_mut() = options;
-    builder
-        .build()
-        .map_err(|error| format!("no resolver can be made: {error}"))
+    builder.build()
 }
 
 #[cfg(test)]
@@ -208,7 +398,7 @@ mod tests {
 
     fn tried(search: &[&str], ndots: usize, name: &str) -> Vec<String> {
         let address = "127.0.0.1:53".parse().unwrap();
-        let servers = Servers::new(&[address], None, Duration::from_secs(1))
+        let servers = Servers::new(&[address], None, false, Duration::from_secs(1))
             .unwrap()
             .searching(
                 search.iter().map(|name| name.parse().unwrap()).collect(),

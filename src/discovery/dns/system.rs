@@ -47,8 +47,9 @@ impl Setup {
             servers,
             search,
             ndots,
+            use_vc,
         } = &self.found;
-        Servers::new(servers, self.origin.as_deref(), timeout)
+        Servers::new(servers, self.origin.as_deref(), *use_vc, timeout)
             .map(|servers| servers.searching(search.clone(), *ndots))
     }
 }
@@ -160,6 +161,8 @@ struct Found {
     servers: Vec<SocketAddr>,
     search: Vec<Name>,
     ndots: usize,
+    /// Whether to ask by TCP from the start: `options use-vc`.
+    use_vc: bool,
 }
 
 impl Default for Found {
@@ -168,6 +171,7 @@ impl Default for Found {
             servers: Vec::new(),
             search: Vec::new(),
             ndots: 1,
+            use_vc: false,
         }
     }
 }
@@ -188,6 +192,7 @@ impl From<(ResolverConfig, ResolverOpts)> for Found {
                 search
             },
             ndots: options.ndots,
+            use_vc: false,
         }
     }
 }
@@ -197,14 +202,27 @@ fn read(path: &Path) -> io::Result<Found> {
     use hickory_resolver::system_conf::parse_resolv_conf;
 
     let mut text = fs::read(path)?;
-    if let Ok(found) = parse_resolv_conf(&text) {
-        return Ok(found.into());
-    }
-    // hickory refuses a file without a name server, whose search domains hold nevertheless.
-    text.extend_from_slice(b"\nnameserver 127.0.0.1\n");
-    parse_resolv_conf(&text)
-        .map(Found::from)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
+    let use_vc = says_use_vc(&text);
+    let found = parse_resolv_conf(&text).or_else(|_| {
+        // hickory refuses a file without a name server, whose search domains hold nevertheless.
+        text.extend_from_slice(b"\nnameserver 127.0.0.1\n");
+        parse_resolv_conf(&text)
+    });
+    let found =
+        found.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+    Ok(Found {
+        use_vc,
+        ..found.into()
+    })
+}
+
+/// hickory reads the option over.
+#[cfg(all(unix, not(any(target_os = "android", target_vendor = "apple"))))]
+fn says_use_vc(resolv_conf: &[u8]) -> bool {
+    String::from_utf8_lossy(resolv_conf).lines().any(|line| {
+        let mut words = line.split_whitespace();
+        words.next() == Some("options") && words.any(|word| matches!(word, "use-vc" | "usevc"))
+    })
 }
 
 #[cfg(not(all(unix, not(any(target_os = "android", target_vendor = "apple")))))]
