@@ -41,7 +41,7 @@ pub fn file(config: &FileConfig) -> Polling<NamesInFile> {
     Polling::new(source, config.interval)
 }
 
-/// Reads names from a file; see [`file`].
+/// Reads names from a file; see [`file()`].
 #[derive(Debug)]
 pub struct NamesInFile {
     file: Watched,

@@ -25,7 +25,7 @@ pub mod header;
 mod locate;
 mod tap;
 
-pub use connection::{CloseReason, Connection, LinkOptions};
+pub use connection::{CloseReason, Connection, LinkOptions, SendError};
 pub use diagnose::diagnose;
 pub use dial::{DialOptions, dial};
 pub use error::ConnectError;

@@ -1,8 +1,8 @@
 //! The sidecar: it attaches to a BEAM node as a hidden node, and joins that node to its peers.
 //!
 //! The release beside it needs no change. What it sees is a hidden node, which `nodes()` leaves out, one
-//! process that tells the sidecar which nodes come and go ([`watch`]), and calls of
-//! `net_kernel:connect_node/1` for the peers that the engine wants ([`hands`]).
+//! process that tells the sidecar which nodes come and go (`watch`), and calls of
+//! `net_kernel:connect_node/1` for the peers that the engine wants (`hands`).
 //!
 //! A sidecar runs one *session* after the other: it connects to its node, starts the providers and an engine
 //! in the name of that node, and stops them, goodbye included, when the connection is lost. While the node is
