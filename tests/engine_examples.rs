@@ -755,6 +755,62 @@ fn refresh_ends_every_pause() {
 }
 
 #[test]
+fn without_reconnection_each_fresh_sighting_is_one_attempt() {
+    let mut desk = Desk::new(Policy {
+        reconnect: false,
+        ..no_jitter()
+    });
+    // One that fails and one that is lost: neither is tried again by itself.
+    let connects = desk.snapshot(0, &["a", "b"]);
+    assert_eq!(connects.len(), 2);
+    desk.fail(vec!["a".into()]);
+    assert!(
+        desk.events
+            .iter()
+            .any(|event| matches!(event, Event::ConnectFailed { retry_in: None, .. }))
+    );
+    desk.up("b");
+    desk.pass(600 * SECOND);
+    desk.down("b");
+    assert_eq!(desk.pass(600 * SECOND), []);
+    assert_eq!(desk.snapshot(0, &["a", "b"]), [""; 0]);
+    assert_eq!(desk.state("a"), Some(NodeState::Idle));
+    assert_eq!(desk.state("b"), Some(NodeState::Idle));
+    assert_eq!(desk.engine.next_wake(), None, "nothing happens by itself");
+
+    // A node that is new is still found.
+    let connects = desk.snapshot(0, &["a", "b", "c"]);
+    assert_eq!(connects, ["c"]);
+    desk.fail(connects);
+
+    // A start that is announced is a fresh sighting; so is coming back after nobody named it.
+    assert_eq!(desk.started(1, "b", 60 * SECOND), ["b"]);
+    desk.up("b");
+    assert_eq!(desk.snapshot(0, &["b"]), [""; 0]);
+    desk.pass(31 * SECOND);
+    assert_eq!(desk.snapshot(0, &["a", "b"]), ["a"]);
+    desk.fail(vec!["a".into()]);
+
+    // Whoever comes and goes all the time gets an attempt each time that a backoff would have passed at most.
+    desk.snapshot(0, &["b"]);
+    assert_eq!(desk.snapshot(0, &["a", "b"]), ["a"]);
+    desk.fail(vec!["a".into()]);
+    desk.snapshot(0, &["b"]);
+    assert_eq!(desk.snapshot(0, &["a", "b"]), [""; 0]);
+    let later: Vec<_> = desk
+        .pass(31 * SECOND)
+        .into_iter()
+        .map(|(_, node)| node)
+        .collect();
+    assert_eq!(later, ["a"]);
+    desk.fail(vec!["a".into()]);
+
+    let mut connects = desk.tell(Input::Refresh);
+    connects.sort();
+    assert_eq!(connects, ["a"]);
+}
+
+#[test]
 fn an_engine_that_may_not_connect_watches() {
     let mut desk = Desk::new(Policy {
         max_connecting: 0,

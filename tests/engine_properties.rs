@@ -92,13 +92,15 @@ fn policy() -> impl Strategy<Value = Policy> {
         1..4_usize,
         ms(1..200),
         ms(0..2_000),
+        prop::bool::weighted(0.8),
     )
         .prop_map(
-            |(on_removed, accept, max_nodes, max_connecting, min, more)| Policy {
+            |(on_removed, accept, max_nodes, max_connecting, min, more, reconnect)| Policy {
                 accept,
                 max_connecting,
                 backoff: Backoff::new(min, min + more).unwrap(),
                 reconnect_jitter: Duration::from_millis(50),
+                reconnect,
                 stable_after: Duration::from_millis(700),
                 attempt_timeout: Duration::from_secs(5),
                 on_removed,
@@ -494,6 +496,10 @@ proptest! {
         let mut world = World::new(policy.clone(), seed);
         world.run(&ops)?;
         world.quiet()?;
+        if !policy.reconnect {
+            world.apply(&Op::Refresh);
+            world.quiet()?;
+        }
         for view in world.engine.nodes() {
             let connected = matches!(view.state, NodeState::Connected { .. });
             if world.is_wanted(view.node) {

@@ -48,6 +48,7 @@ impl Attach {
             name: self.name,
             epmd_port: port_from_env().map_err(|error| Failure::words(error.to_string()))?,
             policy: config.policy,
+            refresh_interval: config.refresh_interval,
             ..AttachOptions::new(self.node, cookie)
         };
         // Before anything else is started: a signal that comes early is to end it as well.

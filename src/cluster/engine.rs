@@ -35,6 +35,9 @@ const REFUSED_REMEMBERED: usize = 1_024;
 /// The longest time that [`Engine::next_wake`] lies ahead, so that adding it to a clock never overflows.
 const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The moment of an attempt that is not made by itself.
+const NEVER: Duration = Duration::MAX;
+
 /// Decides whom to connect to and when.
 ///
 /// After every [`handle`](Self::handle) take all that [`poll_action`](Self::poll_action) has, and come back
@@ -339,6 +342,17 @@ impl Engine {
             node.failures = 0;
             node.not_before = self.now;
             node.no_reset_before = self.now.saturating_add(self.policy.backoff.max());
+        } else if !self.policy.reconnect {
+            // This sighting is its one chance of another attempt; it only comes too soon after an earlier one.
+            node.not_before = node.not_before.min(node.no_reset_before);
+        }
+    }
+
+    /// When a node may be tried again after `pause`.
+    fn again_after(&self, pause: Duration) -> Duration {
+        match self.policy.reconnect {
+            true => self.now.saturating_add(pause),
+            false => NEVER,
         }
     }
 
@@ -429,9 +443,9 @@ impl Engine {
             node.no_reset_before = Duration::ZERO;
             jitter(policy.reconnect_jitter, &mut self.dice)
         };
-        node.not_before = now.saturating_add(pause);
         node.missing = (!node.named_by.is_empty()).then_some(now);
         let node = node.name.clone();
+        self.nodes[id].not_before = self.again_after(pause);
         self.counters.left += 1;
         self.say(Event::Left { node });
         self.reconcile(id);
@@ -494,14 +508,14 @@ impl Engine {
         }
         node.failures = node.failures.saturating_add(1);
         let pause = self.policy.backoff.draw(node.failures, &mut self.dice);
-        node.not_before = self.now.saturating_add(pause);
         node.last_error = Some(Box::new(error.clone()));
         let event = Event::ConnectFailed {
             node: node.name.clone(),
             error,
             attempts: node.failures,
-            retry_in: node.wanted().then_some(pause),
+            retry_in: (node.wanted() && self.policy.reconnect).then_some(pause),
         };
+        self.nodes[id].not_before = self.again_after(pause);
         self.counters.failed += 1;
         self.say(event);
     }
@@ -706,6 +720,8 @@ impl Engine {
             }
         } else if let Some(reason) = node.refused {
             NodeState::Refused(reason)
+        } else if node.turn.is_none() && node.not_before == NEVER {
+            NodeState::Idle
         } else if node.turn.is_none() {
             NodeState::Waiting {
                 retry_at: node.not_before,

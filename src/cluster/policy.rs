@@ -27,6 +27,12 @@ pub struct Policy {
     /// A node whose connection was lost is tried again after a random time of at most this, so that
     /// neither all its peers nor both ends of a broken link try at one moment. Default: 200 ms.
     pub reconnect_jitter: Duration,
+    /// Whether a node is tried again by itself after its connection was lost or could not be made. Without,
+    /// it is tried once for each fresh sighting (it is named after nobody named it, or says that it has just
+    /// started), though not more often than each [`Backoff::max`], and at [`Input::Refresh`]. Default: true.
+    ///
+    /// [`Input::Refresh`]: super::Input::Refresh
+    pub reconnect: bool,
     /// A connection that was lost sooner than this counts as a failed attempt, so that a peer which hangs
     /// up right after the handshake is not dialled without end. Default: 5 s.
     pub stable_after: Duration,
@@ -50,6 +56,7 @@ impl Default for Policy {
             max_connecting: 64,
             backoff: Backoff::default(),
             reconnect_jitter: Duration::from_millis(200),
+            reconnect: true,
             stable_after: Duration::from_secs(5),
             attempt_timeout: Duration::from_secs(150),
             on_removed: OnRemoved::Keep,

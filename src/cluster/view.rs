@@ -112,12 +112,14 @@ pub enum NodeState {
         /// The earliest moment.
         retry_at: Duration,
     },
+    /// It is wanted, but [`Policy::reconnect`](super::Policy::reconnect) is off and it was tried already.
+    Idle,
     /// It is not connected to although it is named.
     Refused(Refusal),
 }
 
 impl NodeState {
-    /// One word: `known`, `connecting`, `connected`, `waiting` or `refused`.
+    /// One word: `known`, `connecting`, `connected`, `waiting`, `idle` or `refused`.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -125,6 +127,7 @@ impl NodeState {
             Self::Connecting { .. } => "connecting",
             Self::Connected { .. } => "connected",
             Self::Waiting { .. } => "waiting",
+            Self::Idle => "idle",
             Self::Refused(_) => "refused",
         }
     }

@@ -1,16 +1,22 @@
 //! A cluster's configuration, read from [`Layer`]s.
 
+use std::time::Duration;
+
+use super::duration::LONGEST;
 use super::error::{ConfigError, Problem};
 use super::layer::{Chosen, Kind, Layer, Merged, elsewhere, merge, via_takes};
 use super::options::{CLUSTER, PROVIDERS};
 use super::section::Section;
 use super::value::Value;
-use crate::cluster::{Accept, Backoff, OnRemoved, Policy, ProviderId};
+use crate::cluster::{Accept, Backoff, Policy, ProviderId};
 use crate::discovery::dns::{DnsConfig, DnsName, HostType, RecordType};
 use crate::discovery::epmd::EpmdConfig;
 use crate::discovery::hosts_file::HostsFileConfig;
 use crate::discovery::multicast::{Dialect, MulticastConfig};
 use crate::discovery::{FileConfig, ListConfig};
+
+/// [`ClusterConfig::refresh_interval`] unless configured, which is gen_cluster's too.
+pub const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Where peers come from and what is done with them.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +25,9 @@ pub struct ClusterConfig {
     pub via: Vec<Via>,
     /// What is done with the peers.
     pub policy: Policy,
+    /// How often whoever drives the engine compares what it knows of connections with what the distribution
+    /// says. It goes on where [`Policy::reconnect`] is off. Default: 5 s.
+    pub refresh_interval: Duration,
 }
 
 /// A source of peers and its options.
@@ -113,10 +122,26 @@ impl ClusterConfig {
             via.extend(provider(one, &mut problems));
         }
         let mut section = Section::new("the cluster", &place, CLUSTER, cluster, |_| None);
-        let policy = policy(&mut section);
+        let mut policy = policy(&mut section);
+        let mut refresh_interval = REFRESH_INTERVAL;
+        match section.count_or_infinity("refresh_interval_ms") {
+            Some(None) => policy.reconnect = false,
+            Some(Some(millis)) => {
+                refresh_interval = Duration::from_millis(millis);
+                if refresh_interval > LONGEST {
+                    let message = "a year is the most; infinity turns reconnection off";
+                    section.problem("refresh_interval_ms", message.into());
+                }
+            }
+            None => {}
+        }
         problems.extend(section.into_problems());
         ConfigError::from_problems(problems)?;
-        Ok(Self { via, policy })
+        Ok(Self {
+            via,
+            policy,
+            refresh_interval,
+        })
     }
 }
 
@@ -233,12 +258,7 @@ fn policy(section: &mut Section) -> Policy {
         section.count_or_infinity("max_nodes"),
     );
     set(&mut policy.max_connecting, section.count("max_connecting"));
-    if let Some(after) = section.span_or_infinity("disconnect_after") {
-        policy.on_removed = match after {
-            Some(grace) => OnRemoved::Disconnect { grace },
-            None => OnRemoved::Keep,
-        };
-    }
+    set(&mut policy.on_removed, section.removal("on_removed"));
     let min = section.span("backoff_min").unwrap_or(policy.backoff.min());
     let max = section.span("backoff_max").unwrap_or(policy.backoff.max());
     match Backoff::new(min, max) {

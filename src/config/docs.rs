@@ -30,6 +30,9 @@ The same options hold for every face of Rendez. Their names are these:
     via: [:multicast, {:dns, dns_name: \"myapp.internal\"}]
     via: {:dns, %{dns_name: \"myapp.internal\"}}
     via: [MyApp.Peers, :multicast]
+    via: Rendez.Via.Dns, dns_name: \"myapp.internal\"
+
+`Rendez.Via.Dns` is the module that stands for `dns` in the package; every provider has one.
 
 With one provider its options may stand beside `via`. With several each has its own, since `interval` beside two
 providers could be meant for either. In a TOML file the same is written with tables:
@@ -59,6 +62,8 @@ are; of each option the first value counts.
 - A list may be text with commas: `\"a@10.0.0.1,b@10.0.0.2\"`.
 - A name to look up may say what its nodes are called: `{app_name, dns_name}`; in TOML `{ app = \"dns.name\" }`, as text
   `app@dns.name`.
+- `{disconnect, 30000}`, in Elixir `{:disconnect, 30_000}`, is `on_removed = [\"disconnect\", 30000]` in TOML. As text it is
+  `disconnect:30s`, and there the unit has to be said.
 - `nil` and `undefined` leave an option at its default.
 
 A configuration that is off is refused as a whole, with every problem at once: which option, what it takes, what it

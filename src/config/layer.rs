@@ -5,7 +5,7 @@
 //! the highest that names providers decides which there are; of each option the highest value counts.
 
 use super::error::{Problem, nearest};
-use super::options::{CLUSTER, PROVIDERS};
+use super::options::{CLUSTER, PROVIDERS, group_of};
 use super::place::{Place, variable, variable_of};
 use super::schema::Group;
 use super::section::Entry;
@@ -152,7 +152,7 @@ impl Layer {
                 continue;
             }
             if let Some((provider, option)) = name.split_once("__") {
-                match find_group(provider)
+                match group_of(provider)
                     .and_then(|group| group.option(option).map(|option| (group, option)))
                 {
                     Some((group, option)) => layer.loose.push(Entry {
@@ -364,7 +364,7 @@ impl Layer {
             self.refuse_via(at, word.shown());
             return None;
         };
-        if let Some(group) = find_group(&text) {
+        if let Some(group) = group_of(&text) {
             return Some(Kind::Known(group.name));
         }
         if text.starts_with("Elixir.") {
@@ -426,12 +426,6 @@ fn unknown_variable(at: String, name: &str) -> Problem {
         None => "it is ignored".to_owned(),
     };
     Problem::Unknown { at, remedy }
-}
-
-pub(super) fn find_group(word: &str) -> Option<&'static Group> {
-    PROVIDERS
-        .iter()
-        .find(|group| group.name == word || group.aliases.contains(&word))
 }
 
 /// Whose option it is that the chosen provider does not take.

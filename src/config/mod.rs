@@ -26,7 +26,7 @@ mod tests;
 mod toml;
 mod value;
 
-pub use cluster::{ClusterConfig, Via};
+pub use cluster::{ClusterConfig, REFRESH_INTERVAL, Via};
 pub use docs::options_page;
 pub use duration::{duration, show_duration};
 pub use error::{ConfigError, Problem};

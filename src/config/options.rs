@@ -259,6 +259,39 @@ pub const PROVIDERS: &[Group] = &[
     },
 ];
 
+/// The provider that a word after `via` names: its name, an alias, or its module in the package, as
+/// `Elixir.Rendez.Via.HostsFile` for `hosts_file`.
+#[must_use]
+pub fn group_of(word: &str) -> Option<&'static Group> {
+    let by_word = |word: &str| {
+        PROVIDERS
+            .iter()
+            .find(|group| group.name == word || group.aliases.contains(&word))
+    };
+    match word.strip_prefix("Elixir.Rendez.Via.") {
+        Some(module) => by_word(&snake_case(module)?),
+        None => by_word(word),
+    }
+}
+
+/// `HostsFile` as `hosts_file`; `None` for what is no name of a module's last part.
+fn snake_case(module: &str) -> Option<String> {
+    let mut snake = String::with_capacity(module.len() + 4);
+    for (at, c) in module.chars().enumerate() {
+        match c {
+            'A'..='Z' => {
+                if at > 0 {
+                    snake.push('_');
+                }
+                snake.push(c.to_ascii_lowercase());
+            }
+            'a'..='z' | '0'..='9' if at > 0 => snake.push(c),
+            _ => return None,
+        }
+    }
+    Some(snake)
+}
+
 /// The options of the cluster, which stand beside `via`.
 pub const CLUSTER: &[Opt] = &[
     Opt {
@@ -286,11 +319,18 @@ pub const CLUSTER: &[Opt] = &[
         example: "8",
     },
     Opt {
-        name: "disconnect_after",
-        takes: Takes::SpanOrInfinity,
-        default: Value("infinity"),
-        doc: "How long after the last provider stopped naming a node its connection is ended; infinity keeps it for as long as the node lives.",
-        example: "30s",
+        name: "on_removed",
+        takes: Takes::Removal,
+        default: Value("keep"),
+        doc: "What becomes of the connection to a node that no provider names any longer: it is kept for as long as the node lives, or ended after a grace, unless the node is named again or goes by itself before.",
+        example: "disconnect:30s",
+    },
+    Opt {
+        name: "refresh_interval_ms",
+        takes: Takes::CountOrInfinity { min: 100 },
+        default: Value("5000"),
+        doc: "How often, in milliseconds, the connected nodes are compared with what the distribution says of them, so that a lost notice does no lasting harm. infinity turns reconnection off: a node whose connection was lost or could not be made is not tried again until it is sighted anew or a refresh is asked for.",
+        example: "infinity",
     },
     Opt {
         name: "backoff_min",

@@ -50,8 +50,8 @@ pub enum Takes {
     Span,
     /// A span of time, or zero.
     SpanOrZero,
-    /// A span of time, or zero, or `infinity`.
-    SpanOrInfinity,
+    /// What becomes of removed nodes: `keep`, or `disconnect` with a grace in milliseconds.
+    Removal,
     /// One text.
     Text,
     /// The path of a file.
@@ -95,8 +95,8 @@ impl Takes {
             Self::SpanOrZero => {
                 r#"a span of time: a number of seconds, or text with a unit ("250ms", "5s", "2m")"#.into()
             }
-            Self::SpanOrInfinity => {
-                r#"a span of time: a number of seconds, text with a unit ("250ms", "5s", "2m"), or infinity"#.into()
+            Self::Removal => {
+                r#"keep, or {disconnect, grace_ms} with a whole number of milliseconds, as text "disconnect:30s""#.into()
             }
             Self::Text => "text".into(),
             Self::Path => "the path of a file".into(),
@@ -123,7 +123,8 @@ impl Takes {
         match self {
             Self::Flag => "BOOL",
             Self::Count { .. } | Self::CountOrInfinity { .. } => "NUMBER",
-            Self::Span | Self::SpanOrZero | Self::SpanOrInfinity => "SPAN",
+            Self::Span | Self::SpanOrZero => "SPAN",
+            Self::Removal => "keep|disconnect:SPAN",
             Self::Text | Self::Texts => "TEXT",
             Self::Path => "FILE",
             Self::Choice(_) | Self::Choices(_) => "WORD",

@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::duration::duration;
+use super::duration::{LONGEST, duration};
 use super::error::{Problem, nearest};
 use super::options::CLUSTER;
 use super::place::Place;
 use super::schema::{Default, Opt, Takes};
 use super::value::Value;
-use crate::cluster::Pattern;
+use crate::cluster::{OnRemoved, Pattern};
 use crate::discovery::multicast::{InterfaceChoice, InvalidInterface};
 use crate::name::NodeName;
 use crate::secret::Secret;
@@ -193,17 +193,11 @@ impl Section {
         )
     }
 
-    /// `Some(None)` is infinity.
-    #[allow(clippy::option_option)]
-    pub fn span_or_infinity(&mut self, name: &str) -> Option<Option<Duration>> {
+    pub fn removal(&mut self, name: &str) -> Option<OnRemoved> {
         self.read(
             name,
-            |takes| takes == Takes::SpanOrInfinity,
-            |value, _| match duration(value) {
-                _ if is_infinity(value) => Ok(None),
-                Some(span) => Ok(Some(span)),
-                None => Err(None),
-            },
+            |takes| takes == Takes::Removal,
+            |value, _| removal(value),
         )
     }
 
@@ -411,6 +405,50 @@ fn count(value: &Value) -> Option<u64> {
 
 fn is_infinity(value: &Value) -> bool {
     value.text().as_deref() == Some("infinity")
+}
+
+/// `keep`, `{disconnect, 30000}` with the grace in milliseconds, or as text `disconnect:30s`.
+fn removal(value: &Value) -> Result<OnRemoved, Option<String>> {
+    let (word, grace) = match value {
+        Value::Tuple(items) | Value::List(items) if items.len() == 2 => {
+            (items[0].text(), Some(items[1].clone()))
+        }
+        Value::Table(entries) if entries.len() == 1 => {
+            (Some(entries[0].0.clone()), Some(entries[0].1.clone()))
+        }
+        other => {
+            let text = other.text().ok_or(None)?;
+            match text.split_once(':') {
+                Some((word, grace)) => (Some(word.trim().to_owned()), Some(grace.trim().into())),
+                None => (Some(text), None),
+            }
+        }
+    };
+    let lacks = |what: &str| {
+        let shown = value.shown();
+        Some(format!(
+            "{shown}, which {what}; write {{disconnect, 30000}}, or as text disconnect:30s"
+        ))
+    };
+    match (word.as_deref(), grace) {
+        (Some("keep"), None) => Ok(OnRemoved::Keep),
+        (Some("disconnect"), None) => Err(lacks("does not say after how long")),
+        (Some("disconnect"), Some(grace)) => {
+            let span = match &grace {
+                Value::Int(millis) => u64::try_from(*millis).ok().map(Duration::from_millis),
+                // A bare number would be seconds elsewhere and milliseconds here.
+                Value::Text(text) if text.parse::<f64>().is_ok_and(|number| number != 0.0) => {
+                    return Err(lacks("gives the grace no unit"));
+                }
+                Value::Text(_) => duration(&grace),
+                _ => None,
+            };
+            let span = span.filter(|span| *span <= LONGEST);
+            span.map(|grace| OnRemoved::Disconnect { grace })
+                .ok_or(None)
+        }
+        _ => Err(None),
+    }
 }
 
 fn choose(text: &str, words: &[&'static str]) -> Option<&'static str> {

@@ -61,6 +61,7 @@ fn every_form_of_via_says_the_same() {
         "dns".into(),
         charlist("dns"),
         word("Elixir.Peerage.Via.Dns"),
+        word("Elixir.Rendez.Via.Dns"),
         list([word("dns")]),
         table([("dns", list([]))]),
     ] {
@@ -416,7 +417,7 @@ fn name_servers_interfaces_and_infinity() {
             ]),
         ),
         ("max_nodes", word("infinity")),
-        ("disconnect_after", "250ms".into()),
+        ("on_removed", tuple([word("disconnect"), Value::Int(250)])),
         ("accept", list(["a*@*".into(), word("b@h")])),
     ]))
     .unwrap();
@@ -456,6 +457,116 @@ fn name_servers_interfaces_and_infinity() {
         message.contains("backoff_min: the lower bound"),
         "{message}"
     );
+}
+
+#[test]
+fn what_becomes_of_removed_nodes_is_said_in_every_natural_way() {
+    let read = |value: Value| read(table([("via", word("self")), ("on_removed", value)]));
+    let removal = |value: Value| read(value).unwrap().policy.on_removed;
+    for value in [word("keep"), "keep".into(), charlist("keep"), word("nil")] {
+        let shown = value.shown();
+        assert_eq!(removal(value), OnRemoved::Keep, "{shown}");
+    }
+    let after = |millis| OnRemoved::Disconnect {
+        grace: Duration::from_millis(millis),
+    };
+    for (value, millis) in [
+        (tuple([word("disconnect"), Value::Int(30_000)]), 30_000),
+        (tuple([word("disconnect"), "30s".into()]), 30_000),
+        (tuple([word("disconnect"), Value::Int(0)]), 0),
+        (list(["disconnect".into(), Value::Int(250)]), 250),
+        (table([("disconnect", Value::Int(250))]), 250),
+        ("disconnect:30s".into(), 30_000),
+        (" disconnect: 250ms".into(), 250),
+        ("disconnect:0".into(), 0),
+        (charlist("disconnect:2m"), 120_000),
+    ] {
+        let shown = value.shown();
+        assert_eq!(removal(value), after(millis), "{shown}");
+    }
+    for (value, part) in [
+        (word("disconnect"), "does not say after how long"),
+        ("disconnect:30".into(), "gives the grace no unit"),
+        ("disconnect:soon".into(), "on_removed takes keep"),
+        ("disconnect:-1s".into(), "on_removed takes keep"),
+        ("remove".into(), "on_removed takes keep"),
+        (Value::Int(30), "on_removed takes keep"),
+        (
+            tuple([word("disconnect"), Value::Int(-1)]),
+            "on_removed takes keep",
+        ),
+        (
+            tuple([word("disconnect"), Value::Int(i64::MAX)]),
+            "on_removed takes keep",
+        ),
+        (
+            tuple([word("disconnect"), word("infinity")]),
+            "on_removed takes keep",
+        ),
+        (
+            tuple([word("keep"), Value::Int(5)]),
+            "on_removed takes keep",
+        ),
+    ] {
+        let shown = value.shown();
+        let message = read(value).unwrap_err().to_string();
+        assert!(message.contains(part), "{shown}: {message}");
+    }
+}
+
+#[test]
+fn the_refresh_interval_is_milliseconds_and_infinity_is_no_reconnection() {
+    let read = |value: Value| {
+        read(table([
+            ("via", word("self")),
+            ("refresh_interval_ms", value),
+        ]))
+    };
+    let config = read(Value::Int(250)).unwrap();
+    assert_eq!(config.refresh_interval, Duration::from_millis(250));
+    assert!(config.policy.reconnect);
+    for infinity in [word("infinity"), "infinity".into()] {
+        let config = read(infinity).unwrap();
+        assert!(!config.policy.reconnect);
+        assert_eq!(config.refresh_interval, Duration::from_secs(5));
+    }
+    for value in [Value::Int(99), "5s".into(), Value::Float(0.5)] {
+        let message = read(value).unwrap_err().to_string();
+        assert!(
+            message.contains("refresh_interval_ms takes a whole number, at least 100"),
+            "{message}"
+        );
+    }
+    let message = read(Value::Int(i64::MAX)).unwrap_err().to_string();
+    assert!(message.contains("a year is the most"), "{message}");
+}
+
+#[test]
+fn every_provider_has_a_module_in_the_package() {
+    use super::options::group_of;
+    let group = |word: &str| group_of(word).map(|group| group.name);
+    assert_eq!(group("Elixir.Rendez.Via.Dns"), Some("dns"));
+    assert_eq!(group("Elixir.Rendez.Via.Self"), Some("self"));
+    assert_eq!(group("Elixir.Rendez.Via.Udp"), Some("multicast"));
+    for word in [
+        "Elixir.Rendez.Via.",
+        "Elixir.Rendez.Via.dns",
+        "Elixir.Rendez.Via.DNS",
+        "Elixir.Rendez.Via.D\u{e4}",
+        "Elixir.Dns",
+        "Dns",
+    ] {
+        assert_eq!(group(word), None, "{word}");
+    }
+    for group in PROVIDERS {
+        let camel: String = group
+            .name
+            .split('_')
+            .map(|part| part[..1].to_uppercase() + &part[1..])
+            .collect();
+        let found = group_of(&format!("Elixir.Rendez.Via.{camel}"));
+        assert_eq!(found.map(|found| found.name), Some(group.name), "{camel}");
+    }
 }
 
 /// Every option of the table with the provider that it belongs to; `None` is the cluster.

@@ -31,6 +31,7 @@ use tokio::time::sleep;
 
 use crate::cluster::Policy;
 use crate::cluster::driver::{SetupError, Source};
+use crate::config::REFRESH_INTERVAL;
 use crate::dist::{CloseReason, ConnectError};
 use crate::epmd::DEFAULT_PORT;
 use crate::name::NodeName;
@@ -60,6 +61,8 @@ pub struct AttachOptions {
     pub epmd_port: u16,
     /// What the engine goes by.
     pub policy: Policy,
+    /// How often the attached node is asked whom it is connected to, beside the notices that it sends.
+    pub refresh_interval: Duration,
 }
 
 impl AttachOptions {
@@ -72,6 +75,7 @@ impl AttachOptions {
             name: None,
             epmd_port: DEFAULT_PORT,
             policy: Policy::default(),
+            refresh_interval: REFRESH_INTERVAL,
         }
     }
 }

@@ -48,7 +48,12 @@ pub(super) async fn run(
     setup.policy = options.policy.clone();
     let (driver, handle) = Driver::new(setup, sidecar.sources.clone(), hands)?;
     let (tell, mut changes) = mpsc::channel(ROOM);
-    let watch = Watch::new(node.clone(), options.node.clone(), tell);
+    let watch = Watch::new(
+        node.clone(),
+        options.node.clone(),
+        options.refresh_interval,
+        tell,
+    );
 
     // Whatever was started here ends here: dropping the set aborts what is left in it.
     let mut tasks = JoinSet::new();

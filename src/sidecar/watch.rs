@@ -41,8 +41,8 @@ const WATCHER: &str = "
     Watch().
 ";
 
-/// The pace of the poll while there is a watcher, and while there is none.
-const POLLS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(1));
+/// The longest pause between polls while there is no watcher.
+const UNWATCHED: Duration = Duration::from_secs(1);
 /// The pause before a poll whose answer was overtaken is made again.
 const AGAIN: Duration = Duration::from_millis(100);
 /// How long a call may take.
@@ -69,6 +69,8 @@ pub(super) struct Watch {
     pub(super) node: Node,
     pub(super) target: NodeName,
     pub(super) changes: mpsc::Sender<Change>,
+    /// The pace of the poll while there is a watcher.
+    pace: Duration,
     /// Counts what was learnt in whatever way. A poll that began at an earlier count is out of date.
     pub(super) epoch: AtomicU64,
     /// Have a poll made soon.
@@ -78,11 +80,17 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(node: Node, target: NodeName, changes: mpsc::Sender<Change>) -> Arc<Self> {
+    pub(super) fn new(
+        node: Node,
+        target: NodeName,
+        pace: Duration,
+        changes: mpsc::Sender<Change>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             node,
             target,
             changes,
+            pace,
             epoch: AtomicU64::new(0),
             poll: Notify::new(),
             watched: AtomicBool::new(false),
@@ -118,9 +126,9 @@ pub(super) async fn poll(watch: Arc<Watch>) {
             }
         }
         let pace = if watch.watched.load(Ordering::Acquire) {
-            POLLS.0
+            watch.pace
         } else {
-            POLLS.1
+            watch.pace.min(UNWATCHED)
         };
         if timeout(pace, watch.poll.notified()).await.is_ok() {
             sleep(AGAIN).await;

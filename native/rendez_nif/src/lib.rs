@@ -148,9 +148,7 @@ fn cluster_options(env: Env<'_>) -> Term<'_> {
 fn is_provider<'a>(env: Env<'a>, word: Term<'a>) -> Term<'a> {
     guarded(env, || {
         let word = decode::word(word).unwrap_or_default();
-        Ok(options::PROVIDERS
-            .iter()
-            .any(|group| group.name == word || group.aliases.contains(&word.as_str())))
+        Ok(options::group_of(&word).is_some())
     })
 }
 

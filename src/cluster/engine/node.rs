@@ -143,6 +143,7 @@ impl Node {
     /// The next moment at which something about it changes by itself.
     pub(super) fn deadline(&self) -> Option<Duration> {
         let retry = (self.lacks_attempt() && self.turn.is_none()).then_some(self.not_before);
+        let retry = retry.filter(|&at| at < Duration::MAX);
         let given_up = self.attempt.map(|attempt| attempt.given_up_at);
         let lease = self.leases.iter().map(|lease| lease.expires).min();
         [retry, given_up, lease, self.cut_at, self.forget_at]
