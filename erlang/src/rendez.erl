@@ -45,6 +45,12 @@
 %% the node. `retry_in_ms' is absent where there will be no further attempt.
 
 -type status() :: #{atom() => term()}.
+%% `providers' is a list of maps, one a provider: `name', `kind', `nodes' (how many it names), `failures' (in
+%% a row), `restarts', `age_ms' (since it last said something) and `message' (its last failure), both absent
+%% where there is none, and `counters', a map of what it counts since it was last started. For `multicast'
+%% those say what became of every datagram: `sent', `send_errors', `heard', `own', `duplicate', `replayed',
+%% `clock', `forged', `other_cluster', `version', `foreign', `truncated', `oversized', `malformed', `full' and
+%% `twin'. The keys are a fixed set of atoms; nothing from the network becomes one.
 
 %% @doc Starts a cluster that is linked to the caller.
 %%

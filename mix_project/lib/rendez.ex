@@ -121,7 +121,16 @@ defmodule Rendez do
     end
   end
 
-  @doc "How the cluster stands: its nodes, its providers and what failed."
+  @doc """
+  How the cluster stands: its nodes, its providers and what failed.
+
+  Each of the `:providers` is a map with `:name`, `:kind`, `:nodes` (how many it names), `:failures` (in a row),
+  `:restarts`, `:age_ms` (since it last said something) and `:message` (its last failure), both absent where there is none,
+  and `:counters`, a map of what it counts since it was last started. Those of `multicast` say what became of every
+  datagram, by cause: `:forged`, `:replayed`, `:truncated` and so on; `t::rendez.status/0` lists them.
+
+      %{providers: [%{counters: %{forged: forged}}]} = Rendez.status()
+  """
   @spec status(cluster()) :: map()
   def status(cluster \\ @default), do: :rendez.status(cluster)
 

@@ -30,6 +30,7 @@ pub use self_only::SelfOnly;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use crate::name::NodeName;
 use crate::secret::Secret;
@@ -39,12 +40,26 @@ pub trait Provider: Send + 'static {
     /// The word after `via`: `dns`, `multicast`.
     fn kind(&self) -> &'static str;
 
+    /// What it counts while it runs, for status and metrics; `None`, the default, if it counts nothing.
+    fn counters(&self) -> Option<SharedCounts> {
+        None
+    }
+
     /// Looks for peers and tells `feed`, until [`Signal::Stop`].
     ///
     /// It keeps running whatever fails: a failure is told to the feed and tried again. On
     /// [`Signal::Stop`] it says its goodbyes and returns; one that takes too long is dropped.
     fn run(self: Box<Self>, feed: Feed) -> Running;
 }
+
+/// What a provider counts, each count by its name: `forged`, `sent`.
+pub trait Counts: Send + Sync {
+    /// Every count as it is now, always the same names in the same order. A count never goes back.
+    fn counts(&self) -> Vec<(&'static str, u64)>;
+}
+
+/// The [`Counts`] of a provider at work, for whoever shows them.
+pub type SharedCounts = Arc<dyn Counts>;
 
 /// A provider at work.
 pub type Running = Pin<Box<dyn Future<Output = ()> + Send>>;

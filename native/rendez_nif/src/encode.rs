@@ -203,6 +203,10 @@ pub fn status<'a>(env: Env<'a>, status: &Status) -> Term<'a> {
                 .with(atoms::nodes(), provider.nodes)
                 .with(atoms::failures(), provider.failures)
                 .with(atoms::restarts(), provider.restarts)
+                .with(
+                    atoms::counters(),
+                    provider_counters(env, &provider.counters),
+                )
                 .with_some(atoms::age_ms(), provider.age.map(ms))
                 .with_some(atoms::message(), provider.error.as_ref())
                 .term()
@@ -229,5 +233,17 @@ fn counters<'a>(env: Env<'a>, counters: &Counters) -> Term<'a> {
         .with(atoms::joined(), counters.joined)
         .with(atoms::left(), counters.left)
         .with(atoms::disconnects(), counters.disconnects)
+        .term()
+}
+
+/// A provider's own counters. Their names are texts of the program, so the atoms are of a fixed set.
+fn provider_counters<'a>(env: Env<'a>, counters: &[(&'static str, u64)]) -> Term<'a> {
+    let map = Map::new(env);
+    counters
+        .iter()
+        .fold(map, |map, &(name, count)| match Atom::from_str(env, name) {
+            Ok(name) => map.with(name, count),
+            Err(_) => map,
+        })
         .term()
 }

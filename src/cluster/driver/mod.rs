@@ -18,7 +18,6 @@ pub use status::{NodeStatus, ProviderStatus, Status};
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -27,7 +26,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use self::inbox::{Inbox, Report, Wishes};
 use self::ports::Ports;
-use self::source::supervise;
+use self::source::{Progress, supervise};
 use super::{Action, ConnectError, Engine, Input, Policy, ProviderId};
 use crate::discovery::{Observation, Observed, SignalSender};
 use crate::name::NodeName;
@@ -256,7 +255,7 @@ pub struct Driver<O> {
     outlet: O,
     inbox: Arc<Inbox>,
     sources: Arc<[Source]>,
-    restarts: Vec<Arc<AtomicU32>>,
+    progress: Vec<Arc<Progress>>,
     goodbye: Duration,
     /// The moment that the engine's time counts from.
     began: Instant,
@@ -290,7 +289,7 @@ impl<O: Outlet> Driver<O> {
             ports: Ports::default(),
             outlet,
             inbox: Arc::clone(&inbox),
-            restarts: sources.iter().map(|_| Arc::default()).collect(),
+            progress: sources.iter().map(|_| Arc::default()).collect(),
             sources: Arc::clone(&sources),
             goodbye: setup.goodbye,
             began: Instant::now(),
@@ -316,7 +315,7 @@ impl<O: Outlet> Driver<O> {
                 id,
                 sender.clone(),
                 Arc::clone(&signals),
-                Arc::clone(&self.restarts[index]),
+                Arc::clone(&self.progress[index]),
             ));
         }
         let mut batch = Vec::with_capacity(OBSERVATIONS);
@@ -396,8 +395,8 @@ impl<O: Outlet> Driver<O> {
     /// Answers who asked for the status.
     fn answer(&self, wishes: Wishes) {
         for callback in wishes.statuses {
-            let restarts = self.restarts.iter().map(|r| r.load(Ordering::Relaxed));
-            let sources = self.sources.iter().zip(restarts);
+            let progress = self.progress.iter().map(AsRef::as_ref);
+            let sources = self.sources.iter().zip(progress);
             callback(status::status(&self.engine, self.now(), sources));
         }
     }

@@ -1,8 +1,8 @@
 //! A provider as a driver runs it: made, watched over, and made again when it breaks.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -12,7 +12,8 @@ use tokio::time::{Instant, sleep};
 use crate::cluster::ProviderId;
 use crate::config::{ClusterConfig, ConfigError, Via};
 use crate::discovery::{
-    Context, External, Observation, Observed, Provider, Signal, SignalSender, build, feed,
+    Context, External, Observation, Observed, Provider, SharedCounts, Signal, SignalSender, build,
+    feed,
 };
 
 /// The wait before a provider that broke is made again, and the longest such wait.
@@ -124,6 +125,30 @@ pub fn sources(config: &ClusterConfig, context: &Context) -> Result<Vec<Source>,
     Ok(sources)
 }
 
+/// What a provider at work shows of itself beside its observations.
+#[derive(Default)]
+pub(super) struct Progress {
+    restarts: AtomicU32,
+    counters: Mutex<Option<SharedCounts>>,
+}
+
+impl Progress {
+    /// How often the provider was made again.
+    pub fn restarts(&self) -> u32 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// What the provider counted since it was last made.
+    pub fn counters(&self) -> Vec<(&'static str, u64)> {
+        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.as_ref().map_or_else(Vec::new, |c| c.counts())
+    }
+
+    fn began(&self, counters: Option<SharedCounts>) {
+        *self.counters.lock().unwrap_or_else(PoisonError::into_inner) = counters;
+    }
+}
+
 /// Ends a task with the one that waits for it.
 struct Bound<T>(JoinHandle<T>);
 
@@ -135,13 +160,13 @@ impl<T> Drop for Bound<T> {
 
 /// Runs a source until it is told to stop. A provider that panics, ends by itself or cannot be made is
 /// made again, after a wait that grows; in the meantime what it said stands. Each time counts in
-/// `restarts`.
+/// `progress`.
 pub(super) async fn supervise(
     source: Source,
     id: ProviderId,
     observations: mpsc::Sender<Observed>,
     signals: Arc<SignalSender>,
-    restarts: Arc<AtomicU32>,
+    progress: Arc<Progress>,
 ) {
     let (shortest, longest) = RESTART_BACKOFF;
     let mut backoff = shortest;
@@ -150,8 +175,11 @@ pub(super) async fn supervise(
         let make = Arc::clone(&source.make);
         let its_feed = feed(id, observations.clone(), &signals);
         // A task of its own, so that a panic ends there.
+        let its_progress = Arc::clone(&progress);
         let mut running = Bound(tokio::spawn(async move {
-            make()?.run(its_feed).await;
+            let provider = make()?;
+            its_progress.began(provider.counters());
+            provider.run(its_feed).await;
             Ok::<(), String>(())
         }));
         let ended = (&mut running.0).await;
@@ -181,7 +209,7 @@ pub(super) async fn supervise(
             // A refresh is a wish to try now.
             signal = feed.signal() => if signal == Signal::Stop { return },
         }
-        restarts.fetch_add(1, Ordering::Relaxed);
+        progress.restarts.fetch_add(1, Ordering::Relaxed);
         backoff = (backoff * 2).min(longest);
     }
 }

@@ -6,6 +6,7 @@ use crate::cluster::{ConnectError, Counters, Engine, NodeState, ProviderSet};
 use crate::name::NodeName;
 
 use super::Source;
+use super::source::Progress;
 
 /// How a cluster stands at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,12 +63,15 @@ pub struct ProviderStatus {
     pub failures: u32,
     /// How often it was started again after it broke.
     pub restarts: u32,
+    /// What it counts, each count by its name, since it was last started: for `multicast` what
+    /// [`Counters`](crate::discovery::multicast::Counters) lists. Empty for one that counts nothing.
+    pub counters: Vec<(&'static str, u64)>,
 }
 
 pub(super) fn status<'a>(
     engine: &Engine,
     now: Duration,
-    sources: impl Iterator<Item = (&'a Source, u32)>,
+    sources: impl Iterator<Item = (&'a Source, &'a Progress)>,
 ) -> Status {
     let mut nodes: Vec<NodeStatus> = engine
         .nodes()
@@ -95,7 +99,7 @@ pub(super) fn status<'a>(
     let views: Vec<_> = engine.providers().collect();
     let providers = sources
         .enumerate()
-        .map(|(index, (source, restarts))| {
+        .map(|(index, (source, progress))| {
             let view = views.iter().find(|view| view.provider.index() == index);
             ProviderStatus {
                 name: source.name().to_owned(),
@@ -106,7 +110,8 @@ pub(super) fn status<'a>(
                     .map(|at| now.saturating_sub(at)),
                 error: view.and_then(|view| view.error).map(str::to_owned),
                 failures: view.map_or(0, |view| view.failures),
-                restarts,
+                restarts: progress.restarts(),
+                counters: progress.counters(),
             }
         })
         .collect();

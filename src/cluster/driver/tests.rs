@@ -2,7 +2,7 @@ use super::*;
 use crate::cluster::{Event, NodeState};
 use crate::discovery::{Feed, List, ListConfig, Provider, Running, SelfOnly, Signal};
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -228,6 +228,52 @@ async fn a_provider_that_panics_shows_its_error_and_comes_back() {
     assert_eq!((provider.restarts, &provider.error), (2, &None));
     ran.handle.stop();
     ran.task.await.unwrap();
+}
+
+/// Counts, and ends when it is asked to look.
+struct Counting(Arc<AtomicU32>);
+
+impl crate::discovery::Counts for AtomicU32 {
+    fn counts(&self) -> Vec<(&'static str, u64)> {
+        vec![("looks", self.load(Ordering::Relaxed).into())]
+    }
+}
+
+impl Provider for Counting {
+    fn kind(&self) -> &'static str {
+        "counting"
+    }
+
+    fn counters(&self) -> Option<crate::discovery::SharedCounts> {
+        Some(self.0.clone())
+    }
+
+    fn run(self: Box<Self>, mut feed: Feed) -> Running {
+        Box::pin(async move {
+            self.0.fetch_add(7, Ordering::Relaxed);
+            while feed.signal().await != Signal::Refresh {}
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_shows_what_a_provider_counts_since_it_was_last_started() {
+    let made = Arc::new(AtomicU32::new(0));
+    let source = Source::new("counting", move || {
+        let before = made.fetch_add(1, Ordering::Relaxed);
+        Ok(Box::new(Counting(Arc::new(AtomicU32::new(before)))))
+    });
+    let mut ran = run(vec![list(&["a"]), source]);
+    ran.connect().await;
+    sleep(Duration::from_millis(1)).await;
+    let counters = |status: Status| status.providers.into_iter().map(|p| p.counters);
+    let first: Vec<_> = counters(ran.handle.status().await.unwrap()).collect();
+    assert_eq!(first, [vec![], vec![("looks", 7)]]);
+    ran.handle.refresh().unwrap();
+    ran.failure().await;
+    sleep(Duration::from_secs(2)).await;
+    let second: Vec<_> = counters(ran.handle.status().await.unwrap()).collect();
+    assert_eq!(second, [vec![], vec![("looks", 8)]]);
 }
 
 #[tokio::test(start_paused = true)]

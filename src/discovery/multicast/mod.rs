@@ -23,7 +23,7 @@ pub use counters::Counters;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Context, Feed, Provider, Running};
+use super::{Context, Counts, Feed, Provider, Running, SharedCounts};
 use crate::name::NodeName;
 use session::Session;
 
@@ -54,6 +54,12 @@ impl SharedCounters {
     }
 }
 
+impl Counts for SharedCounters {
+    fn counts(&self) -> Vec<(&'static str, u64)> {
+        self.get().named().into()
+    }
+}
+
 impl Multicast {
     /// Makes the provider. Opens nothing before it runs.
     ///
@@ -79,6 +85,10 @@ impl Multicast {
 impl Provider for Multicast {
     fn kind(&self) -> &'static str {
         "multicast"
+    }
+
+    fn counters(&self) -> Option<SharedCounts> {
+        Some(Arc::new(self.counters.clone()))
     }
 
     fn run(self: Box<Self>, feed: Feed) -> Running {
