@@ -17,7 +17,9 @@ fn refused(done: &Done, part: &str) {
 fn help_is_there_for_every_subcommand_with_examples() {
     let done = run_with(["--help"]);
     assert_eq!((done.code, done.err.as_str()), (Some(0), ""));
-    for command in ["discover", "attach", "names", "ping", "call", "epmd"] {
+    for command in [
+        "discover", "attach", "names", "hosts", "ping", "call", "epmd",
+    ] {
         assert!(done.out.contains(command));
         let help = run_with([command, "--help"]);
         assert_eq!(help.code, Some(0), "{command}");
@@ -39,9 +41,50 @@ fn words_that_are_off_are_refused_with_the_nearest() {
     for (words, part) in [
         (
             &["discover", "--via", "dsn"][..],
-            "--via takes one of self, list, dns, multicast, epmd; repeat it for several; got \"dsn\", did you mean dns?",
+            "; repeat it for several; got \"dsn\", did you mean dns?",
         ),
         (&["discover"], "--via is missing"),
+        (
+            &["discover", "--via", "subnet", "--cidr", "fdaa::/64"],
+            "--cidr takes a range of IP addresses (10.0.0.0/24) or a list of them; got \"fdaa::/64\": it has 2^64 addresses",
+        ),
+        (
+            &[
+                "discover",
+                "--via",
+                "subnet",
+                "--cidr",
+                "10.0.0.0/16,10.1.0.0/16",
+            ],
+            "together they have 131068 addresses",
+        ),
+        (&["hosts"], "--subnet"),
+        (
+            &["hosts", "--subnet", "10.0.0.0/8"],
+            "it has 16777216 addresses, and a scan takes at most 65536",
+        ),
+        (
+            &[
+                "hosts",
+                "--subnet",
+                "10.0.0.0/16",
+                "--subnet",
+                "10.1.0.0/16",
+            ],
+            "together they have 131068 addresses",
+        ),
+        (
+            &["discover", "--via", "command", "--command", "peers 'a"],
+            "--command takes a program and its arguments",
+        ),
+        (
+            &["discover", "--via", "command", "--command", ""],
+            "got no program",
+        ),
+        (
+            &["discover", "--via", "file", "--path", ""],
+            "--path takes the path of a file; got \"\"",
+        ),
         (
             &["discover", "--via", "dns", "--dns-nam", "x"],
             "'--dns-name'",

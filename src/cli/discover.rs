@@ -42,7 +42,7 @@ pub struct Discover {
     /// Go on looking, and print each node that comes (+) or goes (-)
     #[arg(long)]
     watch: bool,
-    /// How long to look [default: until every provider has answered, at most 6s; 2s for announcements; with --watch
+    /// How long to look [default: until every provider has answered, at most 6s or as long as a scan or a command may take; 2s for announcements; with --watch
     /// until it is stopped]
     #[arg(long = "for", value_name = "SPAN", value_parser = peer::span)]
     within: Option<Duration>,
@@ -78,7 +78,12 @@ fn patience(config: &ClusterConfig) -> Duration {
     if config.via.iter().all(announced) {
         ANNOUNCEMENTS
     } else {
-        ANSWERS
+        let longest = |via: &Via| match via {
+            Via::Subnet(config) => ANSWERS.max(config.longest() + Duration::from_secs(1)),
+            Via::Command(config) => ANSWERS.max(config.timeout + Duration::from_secs(1)),
+            _ => ANSWERS,
+        };
+        config.via.iter().map(longest).max().unwrap_or(ANSWERS)
     }
 }
 

@@ -5,6 +5,7 @@ mod call;
 mod cookie;
 mod discover;
 mod epmd;
+mod hosts;
 mod logging;
 mod names;
 mod output;
@@ -46,6 +47,7 @@ enum Command {
     Discover(discover::Discover),
     Attach(attach::Attach),
     Names(names::Names),
+    Hosts(hosts::Hosts),
     Ping(ping::Ping),
     Call(call::Call),
     Epmd(epmd::Epmd),
@@ -57,6 +59,7 @@ impl Command {
         match self {
             Self::Discover(command) => command.json,
             Self::Names(command) => command.json,
+            Self::Hosts(command) => command.json,
             Self::Ping(command) => command.json,
             Self::Call(command) => command.json,
             Self::Attach(_) | Self::Epmd(_) => false,
@@ -122,6 +125,7 @@ fn run(command: Command, output: &Output) -> Result<(), Failure> {
             Command::Discover(command) => command.run(output).await,
             Command::Attach(command) => command.run().await,
             Command::Names(command) => command.run(output).await,
+            Command::Hosts(command) => command.run(output).await,
             Command::Ping(command) => command.run(output).await,
             Command::Call(command) => command.run(output).await,
             Command::Epmd(command) => command.run().await,

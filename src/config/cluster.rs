@@ -13,7 +13,8 @@ use crate::discovery::dns::{DnsConfig, DnsName, HostType, RecordType};
 use crate::discovery::epmd::EpmdConfig;
 use crate::discovery::hosts_file::HostsFileConfig;
 use crate::discovery::multicast::{Dialect, MulticastConfig};
-use crate::discovery::{FileConfig, ListConfig};
+use crate::discovery::subnet::SubnetConfig;
+use crate::discovery::{CommandConfig, FileConfig, ListConfig};
 
 /// [`ClusterConfig::refresh_interval`] unless configured, which is gen_cluster's too.
 pub const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
@@ -46,8 +47,12 @@ pub enum Via {
     Epmd(EpmdConfig),
     /// The nodes on the hosts of a `.hosts.erlang`, and those that it names.
     HostsFile(HostsFileConfig),
+    /// The nodes that are registered with EPMD on any host of some networks.
+    Subnet(SubnetConfig),
     /// The names in a file.
     File(FileConfig),
+    /// The names that a program prints.
+    Command(CommandConfig),
     /// A module of the user's, by name, which the BEAM runs.
     External(String),
 }
@@ -72,7 +77,9 @@ impl Via {
             Self::Multicast(_) => "multicast",
             Self::Epmd(_) => "epmd",
             Self::HostsFile(_) => "hosts_file",
+            Self::Subnet(_) => "subnet",
             Self::File(_) => "file",
+            Self::Command(_) => "command",
             Self::External(_) => "external",
         }
     }
@@ -167,7 +174,9 @@ fn provider(chosen: Chosen, problems: &mut Vec<Problem>) -> Option<Via> {
         "multicast" => Some(Via::Multicast(multicast(&mut section))),
         "epmd" => Some(Via::Epmd(epmd(&mut section))),
         "hosts_file" => Some(Via::HostsFile(hosts_file(&mut section))),
+        "subnet" => Some(Via::Subnet(subnet(&mut section))),
         "file" => Some(Via::File(file(&mut section))),
+        "command" => Some(Via::Command(command(&mut section))),
         _ => None,
     };
     debug_assert!(
@@ -241,9 +250,31 @@ fn hosts_file(section: &mut Section) -> HostsFileConfig {
     config
 }
 
+fn subnet(section: &mut Section) -> SubnetConfig {
+    let mut config = SubnetConfig::new(section.cidrs("cidr").unwrap_or_default());
+    config.port = section.count("port");
+    set(&mut config.interval, section.span("interval"));
+    set(&mut config.timeout, section.span("timeout"));
+    set(&mut config.rescan_interval, section.span("rescan_interval"));
+    set(&mut config.limits.concurrency, section.count("concurrency"));
+    set(&mut config.limits.rate, section.count("rate"));
+    set(
+        &mut config.limits.connect_timeout,
+        section.span("connect_timeout"),
+    );
+    config
+}
+
 fn file(section: &mut Section) -> FileConfig {
     let mut config = FileConfig::new(section.path("path").unwrap_or_default());
     set(&mut config.interval, section.span("interval"));
+    config
+}
+
+fn command(section: &mut Section) -> CommandConfig {
+    let mut config = CommandConfig::new(section.command("command").unwrap_or_default());
+    set(&mut config.interval, section.span("interval"));
+    set(&mut config.timeout, section.span("timeout"));
     config
 }
 

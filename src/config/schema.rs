@@ -56,6 +56,8 @@ pub enum Takes {
     Text,
     /// The path of a file.
     Path,
+    /// A program and its arguments.
+    Command,
     /// One or several texts.
     Texts,
     /// One of these words.
@@ -70,6 +72,8 @@ pub enum Takes {
     DnsNames,
     /// One or several IP addresses.
     Addresses,
+    /// One or several ranges of IP addresses.
+    Cidrs,
     /// One or several network interfaces, by name or address.
     Interfaces,
     /// One or several name servers: an address, with a port if it is not 53.
@@ -100,6 +104,9 @@ impl Takes {
             }
             Self::Text => "text".into(),
             Self::Path => "the path of a file".into(),
+            Self::Command => {
+                "a program and its arguments: a list of texts, or one text, with spaces between and quotes around a text with spaces".into()
+            }
             Self::Texts => "text or a list of texts".into(),
             Self::Choice(words) => words.join(" or ").into(),
             Self::Choices(words) => format!("one or several of {}", words.join(", ")).into(),
@@ -109,6 +116,7 @@ impl Takes {
             }
             Self::DnsNames => "a name to look up, a list of them, or {app_name, dns_name} pairs".into(),
             Self::Addresses => "an IP address or a list of them".into(),
+            Self::Cidrs => "a range of IP addresses (10.0.0.0/24) or a list of them".into(),
             Self::Interfaces => {
                 "the name of a network interface, an address that it has, or a list of these".into()
             }
@@ -127,11 +135,13 @@ impl Takes {
             Self::Removal => "keep|disconnect:SPAN",
             Self::Text | Self::Texts => "TEXT",
             Self::Path => "FILE",
+            Self::Command => "COMMAND",
             Self::Choice(_) | Self::Choices(_) => "WORD",
             Self::Nodes => "NODE",
             Self::Patterns => "PATTERN",
             Self::DnsNames => "NAME",
             Self::Addresses => "ADDRESS",
+            Self::Cidrs => "CIDR",
             Self::Interfaces => "INTERFACE",
             Self::Nameservers => "ADDRESS[:PORT]",
             Self::Secret => "SECRET",
@@ -149,6 +159,7 @@ impl Takes {
                 | Self::Patterns
                 | Self::DnsNames
                 | Self::Addresses
+                | Self::Cidrs
                 | Self::Interfaces
                 | Self::Nameservers
         )

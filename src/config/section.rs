@@ -16,6 +16,7 @@ use super::schema::{Default, Opt, Takes};
 use super::value::Value;
 use crate::cluster::{OnRemoved, Pattern};
 use crate::discovery::multicast::{InterfaceChoice, InvalidInterface};
+use crate::discovery::subnet::range::Cidr;
 use crate::name::NodeName;
 use crate::secret::Secret;
 
@@ -220,6 +221,33 @@ impl Section {
         )
     }
 
+    pub fn command(&mut self, name: &str) -> Option<Vec<String>> {
+        self.read(
+            name,
+            |takes| takes == Takes::Command,
+            |value, _| {
+                let words = match value.text() {
+                    // Without what a shell would do to `$`, `*` or `|`: there is no shell.
+                    Some(text) => shlex::split(&text).ok_or_else(|| {
+                        Some(format!("{text:?}, in which a quote does not close"))
+                    })?,
+                    None => match value {
+                        Value::List(items) => items
+                            .iter()
+                            .map(Value::text)
+                            .collect::<Option<_>>()
+                            .ok_or(None)?,
+                        _ => return Err(None),
+                    },
+                };
+                match words.first() {
+                    Some(program) if !program.is_empty() => Ok(words),
+                    _ => Err(Some("no program".to_owned())),
+                }
+            },
+        )
+    }
+
     pub fn texts(&mut self, name: &str) -> Option<Vec<String>> {
         self.read(
             name,
@@ -260,6 +288,10 @@ impl Section {
 
     pub fn nodes(&mut self, name: &str) -> Option<Vec<NodeName>> {
         self.parsed(name, Takes::Nodes)
+    }
+
+    pub fn cidrs(&mut self, name: &str) -> Option<Vec<Cidr>> {
+        self.parsed(name, Takes::Cidrs)
     }
 
     pub fn patterns(&mut self, name: &str) -> Option<Vec<Pattern>> {

@@ -754,10 +754,7 @@ mod layers {
                 "RENDEZ_INTERVAL stands beside several providers (multicast, epmd); put it inside the one that \
                  it is for: RENDEZ_MULTICAST__INTERVAL",
             ),
-            (
-                vec![("RENDEZ_VIA", "dsn")],
-                "RENDEZ_VIA takes self, list, dns, multicast, epmd, ",
-            ),
+            (vec![("RENDEZ_VIA", "dsn")], "RENDEZ_VIA takes self, list, "),
             (
                 vec![("RENDEZ_VIA", "dsn")],
                 ", or several with commas between them; got \"dsn\", did you mean dns?",

@@ -1,7 +1,8 @@
 //! From a configuration to a provider.
 
 use super::multicast::Multicast;
-use super::{Context, External, List, Provider, SelfOnly, dns, epmd, file, hosts_file};
+use super::subnet::Subnet;
+use super::{Context, External, List, Provider, SelfOnly, command, dns, epmd, file, hosts_file};
 use crate::config::{ConfigError, Problem, Via};
 
 /// Makes the provider that `via` describes, for the node in `context`.
@@ -23,7 +24,9 @@ pub fn build(via: &Via, context: &Context) -> Result<Box<dyn Provider>, ConfigEr
         Via::HostsFile(config) => {
             Box::new(hosts_file::hosts_file(config, context).map_err(refused)?)
         }
+        Via::Subnet(config) => Box::new(Subnet::new(config, context).map_err(refused)?),
         Via::File(config) => Box::new(file(config)),
+        Via::Command(config) => Box::new(command(config).map_err(refused)?),
         Via::External(_) => Box::new(External),
         Via::Dns(config) => {
             dns::provider(config, context).map_err(|invalid| refused(invalid.to_string()))?

@@ -233,32 +233,73 @@ impl Epmd {
         }
         self.hosts.retain(|written, _| wanted.contains_key(written));
         for (written, host) in wanted {
-            let asked = match &self.own {
-                // Where other nodes would ask for it. The sidecar's own node may be on another machine.
-                Some(own) if host == "localhost" => own.host(),
-                _ => host,
-            };
-            let client = Client::new(asked, self.port).with_timeout(self.timeout);
-            self.numbers += 1;
-            let number = self.numbers;
-            self.hosts.entry(written).or_insert_with(|| Host {
-                client,
-                number,
-                known: Arc::default(),
-                answered: false,
-                asked: false,
-                trouble: None,
-            });
+            self.insert(written, host);
         }
         Ok(())
     }
 
-    /// Asks every host that is not being asked.
-    fn ask(&mut self) {
-        for (written, host) in &mut self.hosts {
-            if std::mem::replace(&mut host.asked, true) {
-                continue;
+    fn insert(&mut self, written: Arc<str>, host: &str) {
+        let asked = match &self.own {
+            // Where other nodes would ask for it. The sidecar's own node may be on another machine.
+            Some(own) if host == "localhost" => own.host(),
+            _ => host,
+        };
+        let client = Client::new(asked, self.port).with_timeout(self.timeout);
+        self.numbers += 1;
+        let number = self.numbers;
+        self.hosts.entry(written).or_insert_with(|| Host {
+            client,
+            number,
+            known: Arc::default(),
+            answered: false,
+            asked: false,
+            trouble: None,
+        });
+    }
+
+    /// Asks one more host from now on, by its address, and at once.
+    pub(super) fn add(&mut self, address: &str) {
+        let written: Arc<str> = address.into();
+        if !self.hosts.contains_key(&written) {
+            self.insert(Arc::clone(&written), address);
+            self.ask_one(&written);
+        }
+    }
+
+    /// Keeps the hosts of which `keep` says so, by name and whether the last look at it failed.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&str, bool) -> bool) {
+        self.hosts
+            .retain(|written, host| keep(written, host.trouble.is_some()));
+    }
+
+    /// Drops the hosts that never answered as EPMD does.
+    pub(super) fn drop_strangers(&mut self) {
+        self.hosts.retain(|written, host| {
+            let stranger = !host.answered && !host.asked && host.trouble.is_some();
+            if stranger {
+                tracing::debug!(host = %written, why = ?host.trouble, "no EPMD");
             }
+            !stranger
+        });
+    }
+
+    /// Whether no host is being asked.
+    pub(super) fn is_idle(&self) -> bool {
+        self.hosts.values().all(|host| !host.asked)
+    }
+
+    /// Asks every host that is not being asked.
+    pub(super) fn ask(&mut self) {
+        let all: Vec<Arc<str>> = self.hosts.keys().cloned().collect();
+        for written in all {
+            self.ask_one(&written);
+        }
+    }
+
+    fn ask_one(&mut self, written: &Arc<str>) {
+        if let Some(host) = self.hosts.get_mut(written)
+            && !std::mem::replace(&mut host.asked, true)
+        {
             let (client, known) = (host.client.clone(), Arc::clone(&host.known));
             let (written, number) = (Arc::clone(written), host.number);
             let gate = Arc::clone(&self.gate);
@@ -296,6 +337,22 @@ impl Epmd {
         }
     }
 
+    /// Waits until one of the hosts that are asked has answered or failed; for ever if none is. Cancel-safe.
+    pub(super) async fn step(&mut self) {
+        match self.looks.join_next().await {
+            None => std::future::pending().await,
+            Some(Ok((written, number, result))) => self.take(&written, number, result),
+            // A panic would be a bug of ours. Which host it was is not known: ask all again.
+            Some(Err(error)) => {
+                self.looks = JoinSet::new();
+                for host in self.hosts.values_mut() {
+                    host.asked = false;
+                    host.trouble = Some(format!("asking EPMD failed: {error}"));
+                }
+            }
+        }
+    }
+
     /// Waits until every host has answered, or there is something to say and the others had a moment to.
     async fn wait(&mut self, something: bool) {
         let mut patience = pin!(sleep(PATIENCE));
@@ -308,19 +365,7 @@ impl Epmd {
                 return;
             }
             tokio::select! {
-                look = self.looks.join_next() => match look {
-                    None => return,
-                    Some(Ok((written, number, result))) => self.take(&written, number, result),
-                    // A panic would be a bug of ours. Which host it was is not known: ask all again.
-                    Some(Err(error)) => {
-                        self.looks = JoinSet::new();
-                        for host in self.hosts.values_mut() {
-                            host.asked = false;
-                            host.trouble = Some(format!("asking EPMD failed: {error}"));
-                        }
-                        return;
-                    }
-                },
+                () = self.step() => {}
                 () = &mut patience, if !over => over = true,
             }
         }
@@ -332,6 +377,11 @@ impl Epmd {
     pub(super) async fn look(&mut self, something: bool) -> Asked {
         self.ask();
         self.wait(something).await;
+        self.state()
+    }
+
+    /// What is known of all hosts.
+    pub(super) fn state(&self) -> Asked {
         let hosts = || self.hosts.iter();
         let troubles: Vec<&str> = hosts()
             .filter_map(|(_, host)| host.trouble.as_deref())
@@ -346,6 +396,21 @@ impl Epmd {
                 .collect(),
             answered: self.hosts.is_empty() || troubles.len() < self.hosts.len(),
             trouble: (!troubles.is_empty()).then_some(trouble),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Epmd {
+    /// How many hosts there are.
+    pub(super) fn len(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// Has a host fail.
+    pub(super) fn fail(&mut self, written: &str, why: &str) {
+        if let Some(host) = self.hosts.get_mut(written) {
+            host.trouble = Some(why.into());
         }
     }
 }

@@ -4,6 +4,7 @@
 //! learnt: a complete answer, a failure, an announcement or a goodbye.
 
 mod build;
+mod command;
 #[cfg(feature = "dns")]
 pub mod dns;
 pub mod epmd;
@@ -19,9 +20,11 @@ pub mod multicast;
 pub mod names;
 pub mod polling;
 mod self_only;
+pub mod subnet;
 mod watched;
 
 pub use build::build;
+pub use command::{CommandConfig, Program, command};
 pub use external::External;
 pub use feed::{Feed, Observation, Observed, Signal, SignalSender, feed};
 pub use file::{FileConfig, NamesInFile, file};
