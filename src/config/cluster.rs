@@ -12,6 +12,7 @@ use crate::cluster::{Accept, Backoff, Policy, ProviderId};
 use crate::discovery::dns::{DnsConfig, DnsName, HostType, RecordType};
 use crate::discovery::epmd::EpmdConfig;
 use crate::discovery::hosts_file::HostsFileConfig;
+use crate::discovery::kubernetes::{KubernetesConfig, Lookup, Mode};
 use crate::discovery::multicast::{Dialect, MulticastConfig};
 use crate::discovery::subnet::SubnetConfig;
 use crate::discovery::{CommandConfig, FileConfig, ListConfig};
@@ -53,6 +54,8 @@ pub enum Via {
     File(FileConfig),
     /// The names that a program prints.
     Command(CommandConfig),
+    /// The pods of a Kubernetes cluster.
+    Kubernetes(KubernetesConfig),
     /// A module of the user's, by name, which the BEAM runs.
     External(String),
 }
@@ -80,6 +83,7 @@ impl Via {
             Self::Subnet(_) => "subnet",
             Self::File(_) => "file",
             Self::Command(_) => "command",
+            Self::Kubernetes(_) => "kubernetes",
             Self::External(_) => "external",
         }
     }
@@ -177,6 +181,7 @@ fn provider(chosen: Chosen, problems: &mut Vec<Problem>) -> Option<Via> {
         "subnet" => Some(Via::Subnet(subnet(&mut section))),
         "file" => Some(Via::File(file(&mut section))),
         "command" => Some(Via::Command(command(&mut section))),
+        "kubernetes" => Some(Via::Kubernetes(kubernetes(&mut section))),
         _ => None,
     };
     debug_assert!(
@@ -275,6 +280,35 @@ fn command(section: &mut Section) -> CommandConfig {
     let mut config = CommandConfig::new(section.command("command").unwrap_or_default());
     set(&mut config.interval, section.span("interval"));
     set(&mut config.timeout, section.span("timeout"));
+    config
+}
+
+fn kubernetes(section: &mut Section) -> KubernetesConfig {
+    let mut config = KubernetesConfig {
+        selector: section.text("selector").unwrap_or_default(),
+        namespace: section.text("namespace"),
+        app_name: section.text("app_name"),
+        service_name: section.text("service_name"),
+        cluster_domain: section.text("cluster_domain"),
+        ipv6: section.flag("ipv6"),
+        kubeconfig: section.path("kubeconfig"),
+        context: section.text("context"),
+        service_account: section.path("service_account"),
+        api_server: section.text("api_server"),
+        ..KubernetesConfig::default()
+    };
+    config.lookup = match section.choice("lookup") {
+        Some("endpoint_slices") => Lookup::EndpointSlices,
+        _ => Lookup::Pods,
+    };
+    config.mode = match section.choice("mode") {
+        Some("hostname") => Mode::Hostname,
+        Some("dns") => Mode::Dns,
+        _ => Mode::Ip,
+    };
+    set(&mut config.ready_only, section.flag("ready_only"));
+    set(&mut config.timeout, section.span("timeout"));
+    set(&mut config.watch_timeout, section.span("watch_timeout"));
     config
 }
 

@@ -27,6 +27,12 @@ pub fn build(via: &Via, context: &Context) -> Result<Box<dyn Provider>, ConfigEr
         Via::Subnet(config) => Box::new(Subnet::new(config, context).map_err(refused)?),
         Via::File(config) => Box::new(file(config)),
         Via::Command(config) => Box::new(command(config).map_err(refused)?),
+        #[cfg(feature = "kubernetes")]
+        Via::Kubernetes(config) => {
+            Box::new(super::kubernetes::kubernetes(config, context).map_err(refused)?)
+        }
+        #[cfg(not(feature = "kubernetes"))]
+        Via::Kubernetes(_) => return Err(refused(left_out("kubernetes"))),
         Via::External(_) => Box::new(External),
         Via::Dns(config) => {
             dns::provider(config, context).map_err(|invalid| refused(invalid.to_string()))?
@@ -36,4 +42,15 @@ pub fn build(via: &Via, context: &Context) -> Result<Box<dyn Provider>, ConfigEr
                 .map_err(|invalid| refused(invalid.to_string()))?,
         ),
     })
+}
+
+/// What a user of a build without a provider is told.
+#[cfg(not(feature = "kubernetes"))]
+fn left_out(feature: &str) -> String {
+    format!(
+        "this build of Rendez is without it. The package builds it in where config.exs says \
+         `config :rendez, features: [:{feature}]` or the environment RENDEZ_NIF_FEATURES={feature}; then run \
+         `mix deps.compile rendez --force`, or compile again with rebar3. The crate has it with the cargo \
+         feature {feature}. The sidecar, `rendez attach`, has it always"
+    )
 }

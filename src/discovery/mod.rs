@@ -14,6 +14,7 @@ mod file;
 pub mod hosts_file;
 #[cfg(feature = "http-client")]
 pub mod http;
+pub mod kubernetes;
 mod list;
 #[cfg(feature = "multicast")]
 pub mod multicast;
