@@ -126,7 +126,7 @@ fn words_that_are_no_provider_are_refused_with_the_nearest() {
         "{message}"
     );
     for via in [
-        word("kubernetes"),
+        word("consul"),
         list([]),
         Value::Int(5),
         Value::Bool(true),
