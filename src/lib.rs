@@ -13,6 +13,8 @@ pub mod etf;
 pub mod name;
 #[cfg(feature = "node")]
 pub mod node;
+#[cfg(feature = "discovery")]
+pub mod panics;
 pub mod secret;
 #[cfg(feature = "sidecar")]
 pub mod sidecar;

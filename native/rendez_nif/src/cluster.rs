@@ -127,7 +127,7 @@ impl Cluster {
                     let message = match error.try_into_panic() {
                         Ok(panic) => format!(
                             "the native side crashed, which is a mistake in it: {}",
-                            runtime::words(&*panic)
+                            rendez::panics::words(&*panic)
                         ),
                         Err(error) => error.to_string(),
                     };

@@ -12,9 +12,8 @@ mod mailbox;
 mod resolve;
 mod runtime;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use rendez::config::options;
+use rendez::panics::caught;
 use rustler::{Atom, Encoder, Env, LocalPid, Reference, ResourceArc, Term};
 
 use cluster::Cluster;
@@ -42,15 +41,9 @@ mod atoms {
     }
 }
 
-/// Runs `call`; a panic becomes its error.
+/// What a function of the module returns: the value as it is, or `{error, Message}`. A panic is an error.
 fn guarded<'a, T: Encoder>(env: Env<'a>, call: impl FnOnce() -> Result<T, String>) -> Term<'a> {
-    let result = catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
-        Err(format!(
-            "the native library failed, which is a mistake in it: {}",
-            runtime::words(&*panic)
-        ))
-    });
-    match result {
+    match caught(call) {
         Ok(value) => value.encode(env),
         Err(message) => (atoms::error(), message).encode(env),
     }

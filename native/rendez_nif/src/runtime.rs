@@ -1,6 +1,5 @@
 //! The threads that every cluster of the BEAM shares.
 
-use std::any::Any;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use tokio::runtime::{Builder, Runtime};
@@ -33,13 +32,4 @@ pub fn runtime() -> Result<&'static Runtime, String> {
         .build()
         .map_err(|error| format!("the threads for discovery cannot be started: {error}"))?;
     Ok(RUNTIME.get_or_init(|| runtime))
-}
-
-/// What a panic said.
-pub fn words(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("it does not say why")
 }

@@ -15,6 +15,7 @@ use crate::discovery::{
     Context, External, Observation, Observed, Provider, SharedCounts, Signal, SignalSender, build,
     feed,
 };
+use crate::panics::words;
 
 /// The wait before a provider that broke is made again, and the longest such wait.
 const RESTART_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -220,13 +221,4 @@ async fn told_to_stop(feed: &mut crate::discovery::Feed) -> bool {
         signal = feed.signal() => signal == Signal::Stop,
         () = std::future::ready(()) => false,
     }
-}
-
-/// What a panic said.
-fn words(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("it does not say why")
 }
