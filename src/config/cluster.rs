@@ -10,10 +10,12 @@ use super::section::Section;
 use super::value::Value;
 use crate::cluster::{Accept, Backoff, Policy, ProviderId};
 use crate::discovery::dns::{DnsConfig, DnsName, HostType, RecordType};
+use crate::discovery::ec2::{self, Ec2Config, Filter};
 use crate::discovery::epmd::EpmdConfig;
 use crate::discovery::hosts_file::HostsFileConfig;
 use crate::discovery::kubernetes::{KubernetesConfig, Lookup, Mode};
 use crate::discovery::multicast::{Dialect, MulticastConfig};
+use crate::discovery::rancher::RancherConfig;
 use crate::discovery::subnet::SubnetConfig;
 use crate::discovery::{CommandConfig, FileConfig, ListConfig};
 
@@ -56,6 +58,10 @@ pub enum Via {
     Command(CommandConfig),
     /// The pods of a Kubernetes cluster.
     Kubernetes(KubernetesConfig),
+    /// EC2 instances by tag.
+    Ec2(Ec2Config),
+    /// The containers that Rancher's metadata names.
+    Rancher(RancherConfig),
     /// A module of the user's, by name, which the BEAM runs.
     External(String),
 }
@@ -84,6 +90,8 @@ impl Via {
             Self::File(_) => "file",
             Self::Command(_) => "command",
             Self::Kubernetes(_) => "kubernetes",
+            Self::Ec2(_) => "ec2",
+            Self::Rancher(_) => "rancher",
             Self::External(_) => "external",
         }
     }
@@ -182,6 +190,8 @@ fn provider(chosen: Chosen, problems: &mut Vec<Problem>) -> Option<Via> {
         "file" => Some(Via::File(file(&mut section))),
         "command" => Some(Via::Command(command(&mut section))),
         "kubernetes" => Some(Via::Kubernetes(kubernetes(&mut section))),
+        "ec2" => Some(Via::Ec2(ec2(&mut section))),
+        "rancher" => Some(Via::Rancher(rancher(&mut section))),
         _ => None,
     };
     debug_assert!(
@@ -309,6 +319,45 @@ fn kubernetes(section: &mut Section) -> KubernetesConfig {
     set(&mut config.ready_only, section.flag("ready_only"));
     set(&mut config.timeout, section.span("timeout"));
     set(&mut config.watch_timeout, section.span("watch_timeout"));
+    config
+}
+
+fn ec2(section: &mut Section) -> Ec2Config {
+    let filters = |pairs: Option<Vec<(String, Vec<String>)>>| {
+        let pairs = pairs.unwrap_or_default().into_iter();
+        pairs
+            .map(|(name, values)| Filter { name, values })
+            .collect()
+    };
+    let mut config = Ec2Config {
+        region: section.text("region"),
+        tags: filters(section.pairs("tags")),
+        filters: filters(section.pairs("filters")),
+        app_name: section.text("app_name"),
+        endpoint: section.text("endpoint"),
+        ..Ec2Config::default()
+    };
+    config.host_type = match section.choice("host_type") {
+        Some("hostname") => ec2::HostType::Hostname,
+        Some("public_ip") => ec2::HostType::PublicIp,
+        Some("ipv6") => ec2::HostType::Ipv6,
+        _ => ec2::HostType::Ip,
+    };
+    set(&mut config.interval, section.span("interval"));
+    set(&mut config.timeout, section.span("timeout"));
+    config
+}
+
+fn rancher(section: &mut Section) -> RancherConfig {
+    let mut config = RancherConfig {
+        service: section.text("service"),
+        stack: section.text("stack"),
+        app_name: section.text("app_name"),
+        ..RancherConfig::default()
+    };
+    set(&mut config.endpoint, section.text("endpoint"));
+    set(&mut config.interval, section.span("interval"));
+    set(&mut config.timeout, section.span("timeout"));
     config
 }
 

@@ -475,6 +475,122 @@ pub const PROVIDERS: &[Group] = &[
             },
         ],
     },
+    Group {
+        name: "ec2",
+        aliases: &[],
+        doc: "EC2 instances by tag. The NIF has it only where it was built with the feature ec2.",
+        options: &[
+            Opt {
+                name: "tags",
+                takes: Takes::Pairs,
+                default: Words("none; at least one of tags and filters is needed"),
+                doc: "Tags that the instances have, all of them; of several values of one tag any. One without a value has to be there, whatever its value. * and ? stand for any characters and for one.",
+                example: "cluster=shop,beam",
+            },
+            Opt {
+                name: "filters",
+                takes: Takes::Pairs,
+                default: Words("instance-state-name=running"),
+                doc: "Filters of EC2's DescribeInstances: instance.group-name for a security group, vpc-id, availability-zone.",
+                example: "instance.group-name=beam",
+            },
+            Opt {
+                name: "region",
+                takes: Takes::Text,
+                default: Words(
+                    "AWS_REGION, AWS_DEFAULT_REGION, that of the profile, or the own instance's, in this order",
+                ),
+                doc: "The region of the instances.",
+                example: "eu-central-1",
+            },
+            Opt {
+                name: "app_name",
+                takes: Takes::Text,
+                default: Words("the own name's part before the @"),
+                doc: "What stands before the @ of the nodes.",
+                example: "myapp",
+            },
+            Opt {
+                name: "host_type",
+                takes: Takes::Choice(&["ip", "hostname", "public_ip", "ipv6"]),
+                default: Value("ip"),
+                doc: "What stands after the @ of the nodes: ip is the private address, hostname the private DNS name (its first label among nodes with short names).",
+                example: "hostname",
+            },
+            Opt {
+                name: "endpoint",
+                takes: Takes::Text,
+                default: Words(
+                    "AWS_ENDPOINT_URL_EC2, AWS_ENDPOINT_URL, or the region's, in this order",
+                ),
+                doc: "The URL of the API, for a private endpoint or a stand-in.",
+                example: "https://vpce-1a2b.ec2.eu-central-1.vpce.amazonaws.com",
+            },
+            Opt {
+                name: "interval",
+                takes: Takes::Span,
+                default: Value("15s"),
+                doc: "The longest time between two looks. EC2 limits how often an account may ask: the larger the cluster, the longer it should be.",
+                example: "1m",
+            },
+            Opt {
+                name: "timeout",
+                takes: Takes::Span,
+                default: Value("5s"),
+                doc: "How long one request may take.",
+                example: "10s",
+            },
+        ],
+    },
+    Group {
+        name: "rancher",
+        aliases: &[],
+        doc: "The containers of a Rancher 1 service, from Rancher's metadata. The NIF has it only where it was built with the feature rancher.",
+        options: &[
+            Opt {
+                name: "service",
+                takes: Takes::Text,
+                default: Words("the own container's"),
+                doc: "The service whose containers are peers.",
+                example: "myapp",
+            },
+            Opt {
+                name: "stack",
+                takes: Takes::Text,
+                default: Words("the own container's"),
+                doc: "The stack that the service is in; it needs service beside it.",
+                example: "shop",
+            },
+            Opt {
+                name: "app_name",
+                takes: Takes::Text,
+                default: Words("the own name's part before the @"),
+                doc: "What stands before the @ of the nodes.",
+                example: "myapp",
+            },
+            Opt {
+                name: "endpoint",
+                takes: Takes::Text,
+                default: Value("http://rancher-metadata"),
+                doc: "Where Rancher's metadata is.",
+                example: "http://169.254.169.250",
+            },
+            Opt {
+                name: "interval",
+                takes: Takes::Span,
+                default: Value("5s"),
+                doc: "The longest time between two looks.",
+                example: "10s",
+            },
+            Opt {
+                name: "timeout",
+                takes: Takes::Span,
+                default: Value("2s"),
+                doc: "How long one request may take.",
+                example: "5s",
+            },
+        ],
+    },
 ];
 
 /// The provider that a word after `via` names: its name, an alias, or its module in the package, as

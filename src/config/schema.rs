@@ -60,6 +60,8 @@ pub enum Takes {
     Command,
     /// One or several texts.
     Texts,
+    /// Names with values, of which one name may have several or none.
+    Pairs,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// One or several of these words.
@@ -108,6 +110,9 @@ impl Takes {
                 "a program and its arguments: a list of texts, or one text, with spaces between and quotes around a text with spaces".into()
             }
             Self::Texts => "text or a list of texts".into(),
+            Self::Pairs => {
+                "name=value pairs: a table of values or lists of them, or text with commas between the pairs".into()
+            }
             Self::Choice(words) => words.join(" or ").into(),
             Self::Choices(words) => format!("one or several of {}", words.join(", ")).into(),
             Self::Nodes => "a node name (name@host) or a list of them".into(),
@@ -136,6 +141,7 @@ impl Takes {
             Self::Text | Self::Texts => "TEXT",
             Self::Path => "FILE",
             Self::Command => "COMMAND",
+            Self::Pairs => "NAME=VALUE",
             Self::Choice(_) | Self::Choices(_) => "WORD",
             Self::Nodes => "NODE",
             Self::Patterns => "PATTERN",
@@ -154,6 +160,7 @@ impl Takes {
         matches!(
             self,
             Self::Texts
+                | Self::Pairs
                 | Self::Choices(_)
                 | Self::Nodes
                 | Self::Patterns

@@ -256,6 +256,15 @@ impl Section {
         )
     }
 
+    /// Each name once, with all its values.
+    pub fn pairs(&mut self, name: &str) -> Option<Vec<(String, Vec<String>)>> {
+        self.read(
+            name,
+            |takes| takes == Takes::Pairs,
+            |value, _| pairs(value).map(together),
+        )
+    }
+
     pub fn choice(&mut self, name: &str) -> Option<&'static str> {
         self.read(
             name,
@@ -380,6 +389,65 @@ impl Section {
     }
 }
 
+/// Names with values: a table, `{name, value}` pairs, or text: `name=value,name=value,name`.
+fn pairs(value: &Value) -> Result<Vec<(String, Vec<String>)>, Option<String>> {
+    let refuse_unnamed =
+        |pairs: Vec<(String, Vec<String>)>| match pairs.iter().any(|(name, _)| name.is_empty()) {
+            true => Err(Some("a value without a name".to_owned())),
+            false => Ok(pairs),
+        };
+    let found = match value {
+        Value::Table(entries) => entries
+            .iter()
+            .map(|(name, value)| Some((name.clone(), pair_values(value)?)))
+            .collect::<Option<Vec<_>>>()
+            .ok_or(None)?,
+        Value::Tuple(items) => match items.as_slice() {
+            [name, value] => vec![(name.text().ok_or(None)?, pair_values(value).ok_or(None)?)],
+            _ => return Err(None),
+        },
+        Value::List(items) if value.text().is_none() => {
+            let mut found = Vec::new();
+            for item in items.iter().filter(|item| !item.is_absent()) {
+                found.extend(pairs(item)?);
+            }
+            found
+        }
+        other => split(&other.text().ok_or(None)?)
+            .map(|part| match part.split_once('=') {
+                Some((name, value)) => (name.trim().to_owned(), vec![value.trim().to_owned()]),
+                None => (part.to_owned(), Vec::new()),
+            })
+            .collect(),
+    };
+    refuse_unnamed(found)
+}
+
+/// The values of one name. Unlike elsewhere a comma in one of them is a part of it, since a list can be given.
+fn pair_values(value: &Value) -> Option<Vec<String>> {
+    let one = |value: &Value| match value {
+        Value::Bool(value) => Some(value.to_string()),
+        Value::Int(number) => Some(number.to_string()),
+        other => other.text(),
+    };
+    match value {
+        Value::List(items) if value.text().is_none() => items.iter().map(one).collect(),
+        other => one(other).map(|text| vec![text]),
+    }
+}
+
+/// Puts the values of names that are there several times together, in the order of the names.
+fn together(pairs: Vec<(String, Vec<String>)>) -> Vec<(String, Vec<String>)> {
+    let mut all: Vec<(String, Vec<String>)> = Vec::new();
+    for (name, values) in pairs {
+        match all.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => known.extend(values),
+            None => all.push((name, values)),
+        }
+    }
+    all
+}
+
 /// What an option that does not exist may be meant to be.
 fn spelling(name: &str, whose: &str, place: &Place, options: &[Opt]) -> String {
     if let Some(ours) = former(name, options) {
@@ -401,6 +469,10 @@ fn former(name: &str, options: &[Opt]) -> Option<String> {
     const NAMES: &[(&str, &str, &str)] = &[
         ("query", "dns_name", ""),
         ("node_basename", "app_name", ""),
+        ("app_prefix", "app_name", ""),
+        ("ec2_tagname", "tags", ", as tags: [name: \"value\"]"),
+        ("ec2_tagvalue", "tags", ", as tags: [name: \"value\"]"),
+        ("ip_type", "host_type", ""),
         // Theirs is in milliseconds; copied as it is, it would be a wait of hours.
         ("polling_interval", "interval", ", in seconds"),
         ("ip", "interface", ""),

@@ -33,6 +33,16 @@ pub fn build(via: &Via, context: &Context) -> Result<Box<dyn Provider>, ConfigEr
         }
         #[cfg(not(feature = "kubernetes"))]
         Via::Kubernetes(_) => return Err(refused(left_out("kubernetes"))),
+        #[cfg(feature = "ec2")]
+        Via::Ec2(config) => Box::new(super::ec2::ec2(config, context).map_err(refused)?),
+        #[cfg(not(feature = "ec2"))]
+        Via::Ec2(_) => return Err(refused(left_out("ec2"))),
+        #[cfg(feature = "rancher")]
+        Via::Rancher(config) => {
+            Box::new(super::rancher::rancher(config, context).map_err(refused)?)
+        }
+        #[cfg(not(feature = "rancher"))]
+        Via::Rancher(_) => return Err(refused(left_out("rancher"))),
         Via::External(_) => Box::new(External),
         Via::Dns(config) => {
             dns::provider(config, context).map_err(|invalid| refused(invalid.to_string()))?
@@ -45,7 +55,7 @@ pub fn build(via: &Via, context: &Context) -> Result<Box<dyn Provider>, ConfigEr
 }
 
 /// What a user of a build without a provider is told.
-#[cfg(not(feature = "kubernetes"))]
+#[cfg(not(all(feature = "ec2", feature = "kubernetes", feature = "rancher")))]
 fn left_out(feature: &str) -> String {
     format!(
         "this build of Rendez is without it. The package builds it in where config.exs says \

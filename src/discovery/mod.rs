@@ -3,10 +3,13 @@
 //! A provider never connects to anything it finds and never decides. It tells its [`Feed`] what it
 //! learnt: a complete answer, a failure, an announcement or a goodbye.
 
+#[cfg(any(feature = "ec2", feature = "rancher"))]
+mod app_name;
 mod build;
 mod command;
 #[cfg(feature = "dns")]
 pub mod dns;
+pub mod ec2;
 pub mod epmd;
 mod external;
 mod feed;
@@ -20,6 +23,7 @@ mod list;
 pub mod multicast;
 pub mod names;
 pub mod polling;
+pub mod rancher;
 mod self_only;
 pub mod subnet;
 mod watched;
