@@ -3,19 +3,26 @@
 //! Both sides look the same names up in turns, one lookup after the other, and ours makes node names of the
 //! addresses as well. 1 and less in the last column means: not slower than `inet_res`. Without `erl` only our
 //! side is measured, and a line says so.
+//!
+//! Then what 1,000 SRV targets take, each of which has to be resolved, beside one lookup of one address. The
+//! server waits before each answer, as a network would. What it takes by itself for as many questions is
+//! measured with bare sockets and subtracted: 3 and less in the last column means that the targets are
+//! resolved side by side.
 
 #[path = "../tests/support/dns_server.rs"]
 #[allow(dead_code)]
 mod dns_server;
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use dns_server::{DnsServer, Reply};
+use hickory_server::proto::op::{Message, MessageType, OpCode, Query};
+use hickory_server::proto::rr;
 use rendez::discovery::Context;
-use rendez::discovery::dns::{Dns, DnsConfig, SystemFiles};
+use rendez::discovery::dns::{Dns, DnsConfig, RecordType, SystemFiles};
 use rendez::discovery::polling::Poll;
 use tokio::runtime::Runtime;
 
@@ -62,6 +69,79 @@ fn main() {
     if theirs.is_none() {
         println!("skipped: erl is not installed, so there is nothing to compare with");
     }
+    many_targets(&runtime);
+}
+
+/// How many SRV targets there are, how long the server waits before each answer, how often it is measured.
+const TARGETS: u32 = 1000;
+const DELAY: Duration = Duration::from_millis(50);
+const TARGET_TURNS: usize = 7;
+
+fn many_targets(runtime: &Runtime) {
+    let server = DnsServer::start();
+    // So that every lookup asks for every target.
+    server.set_ttl(0);
+    let targets: Vec<_> = (0..TARGETS)
+        .map(|i| (format!("t{i}.bench.test"), 9100))
+        .collect();
+    for (i, (target, _)) in (0u32..).zip(&targets) {
+        let address = IpAddr::from(Ipv4Addr::from_bits(0x0a00_0000 + i));
+        server.set(target, Reply::Addresses(vec![address]));
+    }
+    let names: Vec<String> = targets.iter().map(|(name, _)| name.clone()).collect();
+    server.set("srv.bench.test", Reply::Services(targets));
+    let mut one = Ours::new(runtime, server.address(), "t1.bench.test");
+    let mut many = Ours::of(runtime, server.address(), "srv.bench.test", RecordType::Srv);
+    let mut turns = [Vec::new(), Vec::new(), Vec::new()];
+    for turn in 0..=TARGET_TURNS {
+        server.set_delay(Duration::ZERO);
+        let server_time = server_alone(server.address(), &names);
+        server.set_delay(DELAY);
+        let one_time = one.look_up(1, 1);
+        let many_time = many.look_up(TARGETS, 1);
+        if turn > 0 {
+            turns[0].push(one_time);
+            turns[1].push(server_time);
+            turns[2].push(many_time);
+        }
+    }
+    let [one, server, many] = turns.map(|turns| median(turns).expect("there are turns") / 1e3);
+    println!(
+        "\n{TARGETS} SRV targets, a server that waits {DELAY:?}, median of {TARGET_TURNS} turns"
+    );
+    println!("one lookup ms   server alone ms   targets ms   (targets - server)/one");
+    println!(
+        "{one:>13.1}   {server:>15.1}   {many:>10.1}   {:>22.2}",
+        (many - server) / one
+    );
+}
+
+/// What the server takes for questions about the addresses of `names` that come as fast as it takes them.
+fn server_alone(server: SocketAddr, names: &[String]) -> Duration {
+    let start = Instant::now();
+    // As many at once as its receive buffer surely holds.
+    for names in names.chunks(100) {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        socket.connect(server).expect("a socket connects");
+        let again = Some(Duration::from_secs(10));
+        socket
+            .set_read_timeout(again)
+            .expect("a socket has a timeout");
+        for (id, name) in (0u16..).zip(names) {
+            let mut query = Message::new(id, MessageType::Query, OpCode::Query);
+            let name = format!("{name}.").parse().expect("a name");
+            query.add_query(Query::query(name, rr::RecordType::A));
+            let packet = query.to_vec().expect("a question");
+            socket.send(&packet).expect("a question goes out");
+        }
+        let mut buffer = [0; 1500];
+        for _ in names {
+            socket
+                .recv(&mut buffer)
+                .expect("an answer to each question");
+        }
+    }
+    start.elapsed()
 }
 
 /// The middle one, in microseconds.
@@ -79,8 +159,13 @@ struct Ours<'a> {
 
 impl<'a> Ours<'a> {
     fn new(runtime: &'a Runtime, server: SocketAddr, name: &str) -> Self {
+        Self::of(runtime, server, name, RecordType::Ip)
+    }
+
+    fn of(runtime: &'a Runtime, server: SocketAddr, name: &str, record_type: RecordType) -> Self {
         let config = DnsConfig {
             nameservers: vec![server],
+            record_type: vec![record_type],
             files: SystemFiles {
                 resolv_conf: "/dev/null".into(),
                 hosts: "/dev/null".into(),

@@ -1,14 +1,14 @@
 //! Name servers and how they are asked.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hickory_resolver::config::{
-    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+    ConnectionConfig, NameServerConfig, ProtocolConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::xfer::FirstAnswer;
@@ -35,6 +35,9 @@ const TOGETHER: Duration = Duration::from_millis(400);
 /// How long to ask on for what has no answer when the rest has. Some firewalls and name servers drop certain
 /// questions; they shall not hold up what is known.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// So many SRV records surely do not fit into a datagram of 1,232 bytes: one takes 19 and its target at least.
+const FITTING: usize = 60;
 
 /// How many aliases may lead from one to the next.
 const MAX_ALIASES: usize = 8;
@@ -249,6 +252,10 @@ struct Asker {
     /// For services. The resolver takes an alias in their answers for a target.
     raw: Pool,
     raw_plain: Pool,
+    raw_tcp: Pool,
+    /// The names with so many services that they do not fit into a datagram. To ask for them by UDP first
+    /// would only cost time.
+    long: Mutex<HashSet<Name>>,
     /// Whether the servers take EDNS, as far as is known.
     edns: AtomicBool,
 }
@@ -281,7 +288,9 @@ impl Asker {
             resolver: resolver(servers.clone(), options(timeout, true)).map_err(cannot)?,
             plain: resolver(servers.clone(), options(timeout, false)).map_err(cannot)?,
             raw: Pool::new(servers.clone(), options(timeout, true)).map_err(cannot)?,
-            raw_plain: Pool::new(servers, options(timeout, false)).map_err(cannot)?,
+            raw_plain: Pool::new(servers.clone(), options(timeout, false)).map_err(cannot)?,
+            raw_tcp: Pool::new(by_tcp(servers), options(timeout, true)).map_err(cannot)?,
+            long: Mutex::default(),
             edns: AtomicBool::new(true),
         })
     }
@@ -307,8 +316,7 @@ impl Asker {
         record_type: RecordType,
     ) -> Result<Reply, Failure> {
         let lookup = if record_type == RecordType::SRV {
-            let pool = if edns { &self.raw } else { &self.raw_plain };
-            services(pool, name).await
+            self.services(edns, name).await
         } else {
             let resolver = if edns { &self.resolver } else { &self.plain };
             let lookup = resolver.lookup(name.clone(), record_type).await;
@@ -327,6 +335,34 @@ impl Asker {
             Err(error) => Err(Failure::new(error)),
         }
     }
+}
+
+impl Asker {
+    async fn services(&self, edns: bool, name: &Name) -> Result<Records, NetError> {
+        let long = || self.long.lock().unwrap_or_else(PoisonError::into_inner);
+        if edns && long().contains(name) {
+            match services(&self.raw_tcp, name).await {
+                Ok(records) => return Ok(records),
+                // Whatever it is, the usual way says it better.
+                Err(_) => long().remove(name),
+            };
+        }
+        let pool = if edns { &self.raw } else { &self.raw_plain };
+        let records = services(pool, name).await?;
+        if records.items.len() > FITTING {
+            long().insert(name.clone());
+        }
+        Ok(records)
+    }
+}
+
+/// The same servers, without UDP.
+fn by_tcp(mut servers: Vec<NameServerConfig>) -> Vec<NameServerConfig> {
+    for server in &mut servers {
+        let connections = &mut server.connections;
+        connections.retain(|connection| connection.protocol == ProtocolConfig::Tcp);
+    }
+    servers
 }
 
 /// What a server that does not know EDNS may say to it: RFC 6891, section 7.
