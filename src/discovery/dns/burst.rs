@@ -173,3 +173,45 @@ fn reply(message: Message, query: &Query) -> Option<Reply> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[tokio::test]
+    async fn a_question_without_an_answer_is_asked_again() {
+        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = server.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut seen = HashSet::new();
+            let mut buffer = [0; 1500];
+            loop {
+                let (length, from) = server.recv_from(&mut buffer).await.unwrap();
+                let question = Message::from_vec(&buffer[..length]).unwrap();
+                if seen.insert(question.metadata.id) {
+                    continue;
+                }
+                let mut answer = Message::response(question.metadata.id, OpCode::Query);
+                answer.add_queries(question.queries);
+                answer.metadata.response_code = ResponseCode::NXDomain;
+                // One under another id, as a forger would send it, counts for nothing.
+                let mut forged = answer.clone();
+                forged.metadata.id ^= 0x5555;
+                forged.metadata.response_code = ResponseCode::NoError;
+                for answer in [forged, answer] {
+                    server
+                        .send_to(&answer.to_vec().unwrap(), from)
+                        .await
+                        .unwrap();
+                }
+            }
+        });
+        let questions: Vec<Question> = (0..3)
+            .map(|i| (format!("n{i}.test.").parse().unwrap(), RecordType::A))
+            .collect();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let replies = ask(address, true, &questions, Duration::ZERO, deadline).await;
+        assert_eq!(replies, vec![Some(Reply::NoName); 3]);
+    }
+}

@@ -129,6 +129,7 @@ impl Way<'_> {
     /// What has to be known about an item.
     fn questions(&self, item: &Item) -> Vec<Question> {
         match (item, self.host_type) {
+            // The target "." says that there is no service (RFC 2782), and makes no node name either.
             (Item::Service { target, .. }, HostType::Ip) if !target.is_root() => self
                 .families
                 .iter()
@@ -219,8 +220,6 @@ impl Way<'_> {
                 led.hosts
                     .extend(names.min().map(|name| Host::Name(name, None)));
             }
-            // "A Target of "." means that the service is decidedly not available": RFC 2782.
-            Item::Service { target, .. } if target.is_root() => {}
             Item::Service { target, port } => {
                 let port = usable(*port);
                 if self.host_type == HostType::Hostname {
