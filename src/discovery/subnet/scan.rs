@@ -70,8 +70,9 @@ pub struct Report {
     pub reason: Option<String>,
 }
 
-/// How often an address is tried for which this machine had nothing left.
-const TRIES: u8 = 6;
+/// After so many shortages in a row, with nothing else under way, a scan is given up: what is missing is not held
+/// by the scan itself.
+const STUCK: u32 = 8;
 
 /// The pause after this machine had nothing left, in which attempts end and give back what they use.
 const SHORTAGE: Duration = Duration::from_millis(250);
@@ -90,7 +91,7 @@ pub async fn connect(address: IpAddr, port: u16) -> io::Result<()> {
 /// Tries every address with `probe` and tells each event when it happens.
 ///
 /// When this machine has no file descriptor, port or buffer left, the scan goes on with half as many attempts
-/// at one time and comes back to the address.
+/// at one time and comes back to the address. It is given up when even a single attempt finds nothing left.
 pub async fn scan<P, F>(
     addresses: impl IntoIterator<Item = IpAddr>,
     limits: Limits,
@@ -103,16 +104,15 @@ where
 {
     let mut report = Report::default();
     let mut left = addresses.into_iter();
-    let mut again: VecDeque<(IpAddr, u8)> = VecDeque::new();
-    let mut next: Option<(IpAddr, u8)> = None;
+    let mut again: VecDeque<IpAddr> = VecDeque::new();
+    let mut next: Option<IpAddr> = None;
+    let mut stuck = 0;
     let mut asking = JoinSet::new();
     let mut concurrency = limits.concurrency.max(1);
     let gap = Duration::from_secs(1) / limits.rate.max(1);
     let mut due = Instant::now();
     loop {
-        next = next
-            .or_else(|| again.pop_front())
-            .or_else(|| left.next().map(|address| (address, 1)));
+        next = next.or_else(|| again.pop_front()).or_else(|| left.next());
         if next.is_none() && asking.is_empty() {
             return report;
         }
@@ -120,33 +120,43 @@ where
             biased;
             Some(ended) = asking.join_next() => {
                 // A probe that panicked would be a bug of ours; its address counts as one that does not answer.
-                let Ok((address, tries, result)) = ended else {
+                let Ok((address, result)) = ended else {
                     tell(Event::Through);
                     continue;
                 };
-                match outcome(result) {
+                let outcome = outcome(result);
+                if let Outcome::Shortage(reason) = outcome {
+                    again.push_back(address);
+                    if asking.is_empty() {
+                        stuck += 1;
+                    }
+                    if stuck >= STUCK {
+                        report.untried += (next.iter().len() + again.len() + left.count()) as u64;
+                        report.reason = Some(reason);
+                        return report;
+                    }
+                    concurrency = (asking.len() / 2).clamp(1, concurrency);
+                    due = due.max(Instant::now() + SHORTAGE);
+                    continue;
+                }
+                stuck = 0;
+                match outcome {
                     Outcome::Listens => {
                         report.found.push(address);
                         tell(Event::Found(address));
                     }
-                    Outcome::Nothing => {}
-                    Outcome::Shortage(_) if tries < TRIES => {
-                        again.push_back((address, tries + 1));
-                        concurrency = (asking.len() / 2).clamp(1, concurrency);
-                        due = due.max(Instant::now() + SHORTAGE);
-                        continue;
-                    }
-                    Outcome::Shortage(reason) | Outcome::NoWay(reason) => {
+                    Outcome::NoWay(reason) => {
                         report.untried += 1;
                         report.reason = Some(reason);
                     }
+                    Outcome::Nothing | Outcome::Shortage(_) => {}
                 }
                 tell(Event::Through);
             }
             () = sleep_until(due), if next.is_some() && asking.len() < concurrency => {
-                if let Some((address, tries)) = next.take() {
+                if let Some(address) = next.take() {
                     let attempt = timeout(limits.connect_timeout, probe(address));
-                    asking.spawn(async move { (address, tries, attempt.await.ok()) });
+                    asking.spawn(async move { (address, attempt.await.ok()) });
                 }
                 due = due.max(Instant::now() - BEHIND.min(gap * 1000)) + gap;
             }
