@@ -13,6 +13,7 @@ use crate::discovery::dns::{DnsConfig, DnsName, HostType, RecordType};
 use crate::discovery::ec2::{self, Ec2Config, Filter};
 use crate::discovery::epmd::EpmdConfig;
 use crate::discovery::hosts_file::HostsFileConfig;
+use crate::discovery::http::HttpConfig;
 use crate::discovery::kubernetes::{KubernetesConfig, Lookup, Mode};
 use crate::discovery::multicast::{Dialect, MulticastConfig};
 use crate::discovery::rancher::RancherConfig;
@@ -56,6 +57,8 @@ pub enum Via {
     File(FileConfig),
     /// The names that a program prints.
     Command(CommandConfig),
+    /// The names behind a URL.
+    Http(HttpConfig),
     /// The pods of a Kubernetes cluster.
     Kubernetes(KubernetesConfig),
     /// EC2 instances by tag.
@@ -89,6 +92,7 @@ impl Via {
             Self::Subnet(_) => "subnet",
             Self::File(_) => "file",
             Self::Command(_) => "command",
+            Self::Http(_) => "http",
             Self::Kubernetes(_) => "kubernetes",
             Self::Ec2(_) => "ec2",
             Self::Rancher(_) => "rancher",
@@ -189,6 +193,7 @@ fn provider(chosen: Chosen, problems: &mut Vec<Problem>) -> Option<Via> {
         "subnet" => Some(Via::Subnet(subnet(&mut section))),
         "file" => Some(Via::File(file(&mut section))),
         "command" => Some(Via::Command(command(&mut section))),
+        "http" => Some(Via::Http(http(&mut section))),
         "kubernetes" => Some(Via::Kubernetes(kubernetes(&mut section))),
         "ec2" => Some(Via::Ec2(ec2(&mut section))),
         "rancher" => Some(Via::Rancher(rancher(&mut section))),
@@ -290,6 +295,16 @@ fn command(section: &mut Section) -> CommandConfig {
     let mut config = CommandConfig::new(section.command("command").unwrap_or_default());
     set(&mut config.interval, section.span("interval"));
     set(&mut config.timeout, section.span("timeout"));
+    config
+}
+
+fn http(section: &mut Section) -> HttpConfig {
+    let mut config = HttpConfig::new(section.text("url").unwrap_or_default());
+    config.token = section.secret("token");
+    config.header = section.secret("header");
+    config.cacert = section.path("cacert");
+    set(&mut config.timeout, section.span("timeout"));
+    set(&mut config.interval, section.span("interval"));
     config
 }
 

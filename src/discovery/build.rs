@@ -27,6 +27,10 @@ pub fn build(via: &Via, context: &Context) -> Result<Box<dyn Provider>, ConfigEr
         Via::Subnet(config) => Box::new(Subnet::new(config, context).map_err(refused)?),
         Via::File(config) => Box::new(file(config)),
         Via::Command(config) => Box::new(command(config).map_err(refused)?),
+        #[cfg(feature = "http")]
+        Via::Http(config) => Box::new(super::http::http(config).map_err(refused)?),
+        #[cfg(not(feature = "http"))]
+        Via::Http(_) => return Err(refused(left_out("http"))),
         #[cfg(feature = "kubernetes")]
         Via::Kubernetes(config) => {
             Box::new(super::kubernetes::kubernetes(config, context).map_err(refused)?)
@@ -55,7 +59,12 @@ pub fn build(via: &Via, context: &Context) -> Result<Box<dyn Provider>, ConfigEr
 }
 
 /// What a user of a build without a provider is told.
-#[cfg(not(all(feature = "ec2", feature = "kubernetes", feature = "rancher")))]
+#[cfg(not(all(
+    feature = "ec2",
+    feature = "http",
+    feature = "kubernetes",
+    feature = "rancher"
+)))]
 fn left_out(feature: &str) -> String {
     format!(
         "this build of Rendez is without it. The package builds it in where config.exs says \

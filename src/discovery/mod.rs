@@ -15,7 +15,6 @@ mod external;
 mod feed;
 mod file;
 pub mod hosts_file;
-#[cfg(feature = "http-client")]
 pub mod http;
 pub mod kubernetes;
 mod list;

@@ -1,7 +1,8 @@
 //! Node names as text: what a file, a program or a server hands over.
 //!
-//! Two forms are taken. Lines hold one name each; what follows a `#` is a comment, and blank lines do
-//! not count. Text that begins with `[` is a JSON array of strings (RFC 8259).
+//! Three forms are taken. Lines hold one name each; what follows a `#` is a comment, and blank lines do
+//! not count. Text that begins with `[` is a JSON array of strings (RFC 8259), and text that begins with
+//! `{` a JSON object that has such an array as `nodes`.
 
 use crate::name::NodeName;
 
@@ -27,10 +28,13 @@ pub fn read(text: &[u8]) -> Result<Vec<NodeName>, String> {
         let line = line_of(text, error.valid_up_to());
         format!("line {line}: it is not UTF-8 text")
     })?;
-    if text.trim_start().starts_with('[') {
-        json(text)
-    } else {
-        lines(text)
+    match text.trim_start().as_bytes().first() {
+        Some(b'[') => named(
+            serde_json::from_str(text)
+                .map_err(|error| format!("it is no JSON array of strings: {error}"))?,
+        ),
+        Some(b'{') => named(object(text)?),
+        _ => lines(text),
     }
 }
 
@@ -49,9 +53,19 @@ fn lines(text: &str) -> Result<Vec<NodeName>, String> {
     Ok(names)
 }
 
-fn json(text: &str) -> Result<Vec<NodeName>, String> {
-    let texts: Vec<String> = serde_json::from_str(text)
-        .map_err(|error| format!("it is no JSON array of strings: {error}"))?;
+/// The names under `nodes`; whatever else there is, is for others.
+fn object(text: &str) -> Result<Vec<String>, String> {
+    let bad =
+        |why: &str| format!("it is no JSON object with an array of strings as \"nodes\": {why}");
+    let mut object: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(text).map_err(|error| bad(&error.to_string()))?;
+    let nodes = object
+        .remove("nodes")
+        .ok_or_else(|| bad("there is no \"nodes\""))?;
+    serde_json::from_value(nodes).map_err(|error| bad(&error.to_string()))
+}
+
+fn named(texts: Vec<String>) -> Result<Vec<NodeName>, String> {
     let name = |(index, text): (usize, &String)| {
         text.parse()
             .map_err(|error| format!("name {}: {}: {error}", index + 1, shown(text)))
@@ -92,7 +106,8 @@ mod tests {
             ["a@x", "b@10.0.0.8"]
         );
         assert_eq!(names(" \n[\"a@x\",\n \"b@x\"]\n"), ["a@x", "b@x"]);
-        for nobody in ["", "\n", "# nobody\n", "[]"] {
+        assert_eq!(names("{\"at\": 5, \"nodes\": [\"a@x\"]}"), ["a@x"]);
+        for nobody in ["", "\n", "# nobody\n", "[]", "{\"nodes\": []}"] {
             assert_eq!(names(nobody), Vec::<String>::new(), "{nobody:?}");
         }
     }
@@ -105,7 +120,10 @@ mod tests {
             (b"[\"a@x\",\n 5]", "line 2", "expected a string"),
             (b"[\"a@x\"", "line 1", "EOF"),
             (b"[\"a@x\", \"b\"]", "name 2: \"b\"", "there is no `@`"),
-            (b"{\"nodes\": []}", "line 1", "name@host"),
+            (b"{\"nodes\": [5]}", "\"nodes\"", "expected a string"),
+            (b"{\"node\": []}", "\"nodes\"", "there is no"),
+            (b"{\"nodes\": [\"b\"]}", "name 1: \"b\"", "there is no `@`"),
+            (b"{\"nodes\": [", "\"nodes\"", "EOF"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(line) && error.contains(why), "{error}");
