@@ -3,6 +3,7 @@
 #
 # RENDEZ_SKIP_NIF_BUILD=1  takes the library that is in priv/ already.
 # RENDEZ_CARGO_PROFILE     the cargo profile, "release" unless set.
+# RENDEZ_NIF_FEATURES      providers that are left out unless named here, commas between them: ec2, http, kubernetes, rancher.
 # CARGO_TARGET_DIR         as cargo has it.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -26,7 +27,8 @@ fi
 
 profile=${RENDEZ_CARGO_PROFILE:-release}
 # Quiet when nothing changed, so that a compile without news prints none.
-cargo build --quiet --locked --manifest-path "$root/Cargo.toml" --package rendez_nif --profile "$profile"
+cargo build --quiet --locked --manifest-path "$root/Cargo.toml" --package rendez_nif --profile "$profile" \
+    --features "${RENDEZ_NIF_FEATURES:-}"
 target=${CARGO_TARGET_DIR:-"$root/target"}
 folder=$profile
 [ "$profile" = dev ] && folder=debug

@@ -11,6 +11,9 @@ defmodule Mix.Tasks.Compile.RendezNif do
   ## Environment
 
     * `RENDEZ_NIF_PATH` - a library that was built elsewhere; it is copied and cargo is not needed.
+    * `RENDEZ_NIF_FEATURES` - providers that are left out of the library unless they are named, here or as
+      `config :rendez, features: [:kubernetes]` in `config/config.exs`: `ec2`, `http`, `kubernetes`, `rancher`;
+      commas between them.
     * `CARGO_TARGET_DIR` - where cargo builds. In a package the default is `_build/rendez_nif`, shared by the
       environments (dev, test, prod), as the build is the same for all of them.
     * `CARGO_BUILD_TARGET`, `RUSTFLAGS`, `CARGO_NET_OFFLINE` and the other variables of cargo work as always.
@@ -20,7 +23,7 @@ defmodule Mix.Tasks.Compile.RendezNif do
 
   @manifest "compile.rendez_nif"
   # A change of these settings asks for a new build, as a changed source does.
-  @settings ~w(RENDEZ_NIF_PATH CARGO_TARGET_DIR CARGO_BUILD_TARGET RUSTFLAGS)
+  @settings ~w(RENDEZ_NIF_PATH RENDEZ_NIF_FEATURES CARGO_TARGET_DIR CARGO_BUILD_TARGET RUSTFLAGS)
 
   @impl true
   def run(args) do
@@ -65,7 +68,14 @@ defmodule Mix.Tasks.Compile.RendezNif do
            {:ok, stat} <- File.stat(path, time: :posix),
            do: {stat.mtime, stat.size}
 
-    {Enum.sort(sources), prebuilt, Enum.map(@settings, &{&1, System.get_env(&1)})}
+    {Enum.sort(sources), prebuilt, features(), Enum.map(@settings, &{&1, System.get_env(&1)})}
+  end
+
+  # Both places add up. Which there are, cargo knows; it names what it does not know.
+  defp features do
+    configured = for feature <- List.wrap(Application.get_env(:rendez, :features, [])), do: to_string(feature)
+    named = System.get_env("RENDEZ_NIF_FEATURES", "") |> String.split([",", " "], trim: true)
+    (configured ++ named) |> Enum.uniq() |> Enum.sort()
   end
 
   defp prebuilt do
@@ -108,8 +118,11 @@ defmodule Mix.Tasks.Compile.RendezNif do
     target = if dir = own_target_dir(), do: ["--target-dir", dir], else: []
     quiet = if "--quiet" in args, do: ["--quiet"], else: []
 
+    features = if features() == [], do: [], else: ["--features", Enum.join(features(), ",")]
+
     command =
-      ~w(build --release --locked --package rendez_nif --message-format json-render-diagnostics) ++ target ++ quiet
+      ~w(build --release --locked --package rendez_nif --message-format json-render-diagnostics) ++
+        features ++ target ++ quiet
 
     unless "--quiet" in args, do: Mix.shell().info("Building the NIF of rendez (cargo, release profile)")
 

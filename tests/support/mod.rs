@@ -6,8 +6,13 @@
 pub mod beam;
 pub mod cli;
 pub mod dns_server;
+pub mod http_server;
+#[cfg(feature = "cli")]
+pub mod kube_server;
 pub mod netns;
 pub mod ports;
+#[cfg(feature = "cli")]
+pub mod web_server;
 
 pub use beam::{Beam, BeamOptions, Epmd, beam_command, beam_is_installed};
 pub use netns::Lan;

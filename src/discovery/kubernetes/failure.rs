@@ -38,14 +38,23 @@ pub(super) enum Verdict {
     GoesOn,
     /// What changed since the last word is no longer known: everything has to be listed anew.
     ListAnew,
+    /// A connection ended while something was asked on it. Kept ones do, when a server restarts: a new one
+    /// has to show whether it is there.
+    Breaks(Trouble),
     /// The API cannot be asked.
     Fails(Trouble),
 }
 
 /// What an error of the watch means. `what` and `namespace` are for the message.
 pub(super) fn verdict(error: &WatchError, what: &str, namespace: &str) -> Verdict {
-    let fails =
-        |doing: &str, error: &ApiError| Verdict::Fails(explain(error, doing, what, namespace));
+    let fails = |doing: &str, error: &ApiError| {
+        let trouble = explain(error, doing, what, namespace);
+        if is_broken(error) {
+            Verdict::Breaks(trouble)
+        } else {
+            Verdict::Fails(trouble)
+        }
+    };
     match error {
         // The connection was cut while all was well: asking again says whether the server is there.
         WatchError::WatchFailed(_) => Verdict::GoesOn,
@@ -70,6 +79,18 @@ const NOT_FOUND: u16 = 404;
 /// The version that a watch is to start from is too old:
 /// <https://kubernetes.io/docs/reference/using-api/api-concepts/#410-gone-responses>.
 const GONE: u16 = 410;
+
+/// Whether there was a connection, and it ended before the answer did.
+fn is_broken(error: &ApiError) -> bool {
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<hyper_util::client::legacy::Error>() {
+            return !error.is_connect();
+        }
+        next = error.source();
+    }
+    matches!(error, ApiError::HyperError(_) | ApiError::ReadEvents(_))
+}
 
 fn explain(error: &ApiError, doing: &str, what: &str, namespace: &str) -> Trouble {
     match error {

@@ -71,6 +71,7 @@ impl Provider for Kubernetes {
             known: Known::default(),
             told: None,
             failing: false,
+            broke: None,
             pace: Pace::new(LONGEST_PAUSE),
         };
         Box::pin(watch.run(feed))
@@ -172,6 +173,8 @@ struct Watch {
     known: Known,
     told: Option<Vec<NodeName>>,
     failing: bool,
+    /// When a connection broke last.
+    broke: Option<Instant>,
     pace: Pace,
 }
 
@@ -181,6 +184,8 @@ enum Interrupted {
     Pause,
     /// It has to be made anew.
     Anew,
+    /// A connection broke. Once that means nothing.
+    Broken(Trouble),
     /// The API cannot be asked.
     Failed(Trouble),
 }
@@ -272,6 +277,7 @@ impl Watch {
                     Err(Interrupted::Pause)
                 }
                 Verdict::ListAnew => Err(Interrupted::Anew),
+                Verdict::Breaks(trouble) => Err(Interrupted::Broken(trouble)),
                 Verdict::Fails(trouble) => Err(Interrupted::Failed(trouble)),
             },
             // It has no end; if it had, another would have to be made.
@@ -290,13 +296,18 @@ impl Watch {
             self.known.whole_since = Some(Instant::now());
         }
         let pause = jitter(self.pace.next(Outcome::Failed), rand::random());
+        let broke_before = self.broke.is_some_and(|at| at.elapsed() < STEADY);
         match interrupted {
             Interrupted::Pause => pause,
+            Interrupted::Broken(_) if !broke_before => {
+                self.broke = Some(Instant::now());
+                pause
+            }
             Interrupted::Anew => {
                 self.anew();
                 pause
             }
-            Interrupted::Failed(trouble) => {
+            Interrupted::Broken(trouble) | Interrupted::Failed(trouble) => {
                 self.anew();
                 // A new client reads token, certificates and kubeconfig anew.
                 self.access = None;
