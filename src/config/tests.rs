@@ -342,6 +342,59 @@ fn values_are_taken_in_every_natural_spelling() {
 }
 
 #[test]
+fn pairs_come_as_a_table_as_tuples_and_as_text() {
+    let tags = |value: Value| match &read(table([("via", word("ec2")), ("tags", value)]))
+        .unwrap()
+        .via[0]
+    {
+        Via::Ec2(ec2) => {
+            let tags = ec2.tags.iter();
+            tags.map(|tag| (tag.name.clone(), tag.values.clone()))
+                .collect::<Vec<_>>()
+        }
+        other => panic!("{other:?}"),
+    };
+    let expected = [
+        ("cluster".to_owned(), vec!["shop".to_owned(), "till".into()]),
+        ("beam".into(), vec![]),
+    ];
+    for value in [
+        table([
+            ("cluster", list(["shop".into(), charlist("till")])),
+            ("beam", list([])),
+        ]),
+        list([
+            tuple([charlist("cluster"), list([word("shop"), "till".into()])]),
+            "beam".into(),
+        ]),
+        list([
+            table([("cluster", "shop".into())]),
+            tuple(["cluster".into(), "till".into()]),
+            word("beam"),
+        ]),
+        "cluster=shop, cluster=till,beam".into(),
+    ] {
+        assert_eq!(tags(value), expected);
+    }
+    // In a table a comma is a part of the value, and numbers are what they look like.
+    assert_eq!(
+        tags(table([("a", "x,y=z".into()), ("n", Value::Int(7))])),
+        [
+            ("a".into(), vec!["x,y=z".into()]),
+            ("n".into(), vec!["7".into()])
+        ]
+    );
+    for value in [Value::Int(1), "=x".into(), tuple([word("a")])] {
+        let shown = value.shown();
+        let message = refused(table([("via", word("ec2")), ("tags", value)]));
+        assert!(
+            message.starts_with("tags takes name=value pairs"),
+            "{shown}: {message}"
+        );
+    }
+}
+
+#[test]
 fn dns_names_come_alone_in_lists_and_in_pairs() {
     let read_names = |value: Value| {
         let options = table([("via", word("dns")), ("dns_name", value)]);

@@ -8,6 +8,7 @@ mod support;
 
 mod package;
 
+mod cloud;
 mod dns;
 mod epmd;
 mod list;

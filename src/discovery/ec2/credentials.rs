@@ -126,7 +126,7 @@ impl Chain {
         if let Some(found) = self.in_profile().await? {
             return Ok(found);
         }
-        if let Some(found) = self.from_container().await? {
+        if let Some(found) = self.in_container().await? {
             return Ok(found);
         }
         let why = match from_instance(metadata).await {
@@ -199,7 +199,7 @@ impl Chain {
         }
     }
 
-    async fn from_container(&self) -> Result<Option<Credentials>, String> {
+    async fn in_container(&self) -> Result<Option<Credentials>, String> {
         const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
         const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
         let (url, variable) = match (self.environment.get(RELATIVE), self.environment.get(FULL)) {
