@@ -6,7 +6,6 @@
 pub mod beam;
 pub mod cli;
 pub mod dns_server;
-pub mod http_server;
 #[cfg(feature = "cli")]
 pub mod kube_server;
 pub mod netns;

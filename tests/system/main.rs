@@ -11,6 +11,7 @@ mod package;
 mod cloud;
 mod dns;
 mod epmd;
+mod kubernetes;
 mod list;
 mod module;
 mod multicast;
