@@ -125,9 +125,17 @@ async fn a_server_that_wants_a_rest_gets_it() {
     );
 }
 
+/// A status, header fields, a body, and a part of what has to be said of them.
+type Wrong = (
+    u16,
+    &'static [(&'static str, &'static str)],
+    &'static str,
+    &'static str,
+);
+
 #[tokio::test]
 async fn what_is_no_list_of_names_is_a_failure_and_removes_nobody() {
-    let answers: &[(u16, &[(&str, &str)], &str, &str)] = &[
+    let answers: &[Wrong] = &[
         (200, &[], "", "say []"),
         (200, &[], "<html>Log in</html>", "holds no names"),
         (200, &[], "[\"a@10.0.0.1\", 5]", "JSON array of strings"),
