@@ -5,17 +5,16 @@
 %% modules ({@link rendez_poller}), and passes on the events ({@link rendez_events}).
 %%
 %% A node that is not alive has no peers: the cluster says so once and begins when the node becomes
-%% alive.
+%% alive. A node that goes on under another name, as after `net_kernel:stop/0' and `net_kernel:start/2',
+%% is another node to its peers: the cluster takes leave in the old name and begins again in the new one.
 -module(rendez_cluster).
 -behaviour(gen_server).
 
 -export([start_link/1, resolve/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
-%% How often to look whether the node became alive.
+%% How often to look whether the node became alive, and whether it still has the name that it had.
 -define(ALIVE_MS, 1000).
-%% How often to compare notes with a distribution that sends no notices.
--define(MEMBERS_MS, 5000).
 %% An attempt to connect that takes longer is given up. OTP's own ends after net_setuptime, 7 s unless set.
 -define(CONNECT_MS, 150_000).
 %% How long the goodbyes may take.
@@ -32,6 +31,9 @@
                 events :: rendez_events:state(),
                 begin_wait = element(1, ?BEGIN_MS) :: pos_integer(),
                 native :: #native{} | undefined,
+                %% The name that the native side was started with.
+                own = node() :: node(),
+                net_kernel :: reference() | undefined,
                 dist :: term(),
                 workers = #{} :: #{reference() => {connect | disconnect, node(), binary(), pid()}},
                 pollers = #{} :: #{pid() => rendez_config:provider()},
@@ -111,6 +113,9 @@ init(#{name := Name} = Config) ->
     %% Pollers are linked; their end is news, not the end. And terminate/2 says goodbye.
     process_flag(trap_exit, true),
     State = #state{config = Config, events = rendez_events:new(Name)},
+    #{refresh := RefreshMs} = Config,
+    _ = erlang:send_after(RefreshMs, self(), members),
+    _ = erlang:send_after(?ALIVE_MS, self(), look_alive),
     case is_alive() of
         true ->
             case start(State) of
@@ -118,7 +123,6 @@ init(#{name := Name} = Config) ->
                 {error, Message} -> {stop, {shutdown, {start_failed, Message}}}
             end;
         false ->
-            _ = erlang:send_after(?ALIVE_MS, self(), look_alive),
             {ok, log(warning,
                      "this node is not alive, so it has no peers: start it with -name or -sname "
                      "(iex --name, RELEASE_DISTRIBUTION=name). Clustering begins when it becomes alive", [], State)}
@@ -150,6 +154,8 @@ handle_info({rendez, Tag, Message}, #state{native = #native{tag = Tag}} = State)
     from_native(Message, State);
 handle_info({rendez, _EarlierTag, _}, State) ->
     {noreply, State};
+handle_info({'DOWN', Monitor, process, _, _}, #state{net_kernel = Monitor} = State) ->
+    {noreply, look_alive(State#state{net_kernel = undefined})};
 handle_info({'DOWN', Monitor, process, Pid, Reason}, #state{workers = Workers} = State) ->
     case maps:take(Monitor, Workers) of
         {{What, Node, Name, Pid}, Rest} ->
@@ -163,21 +169,15 @@ handle_info({overdue, Monitor}, #state{workers = Workers} = State) ->
         _ -> ok
     end,
     {noreply, State};
-handle_info(look_alive, #state{native = undefined} = State) ->
-    case is_alive() of
-        false ->
-            _ = erlang:send_after(?ALIVE_MS, self(), look_alive),
-            {noreply, State};
-        true ->
-            begin_again(log(notice, "this node is alive now, as ~ts", [node()], State))
-    end;
 handle_info(look_alive, State) ->
-    {noreply, State};
-handle_info(members, State) ->
-    {noreply, compare(watch(State))};
+    _ = erlang:send_after(?ALIVE_MS, self(), look_alive),
+    {noreply, look_alive(State)};
+handle_info(members, #state{config = #{refresh := RefreshMs}} = State) ->
+    _ = erlang:send_after(RefreshMs, self(), members),
+    {noreply, compare(State)};
 handle_info(begin_again, State) ->
     case is_alive() of
-        true -> begin_again(State);
+        true -> {noreply, begin_again(State)};
         false -> {noreply, State}
     end;
 handle_info({poller, Provider}, #state{native = #native{}} = State) ->
@@ -210,10 +210,10 @@ terminate(_Reason, State) ->
 start(#state{config = #{native := Options, dist := {Module, DistOptions}, providers := Providers}} = State0) ->
     case rendez_nif:start(self(), identity(rendez_secret:open(Options))) of
         {ok, Handle, Tag} ->
-            State = State0#state{native = #native{handle = Handle, tag = Tag}},
+            State = watch_net_kernel(State0#state{native = #native{handle = Handle, tag = Tag}, own = node()}),
             case Module:init(DistOptions) of
                 {ok, Dist} ->
-                    {ok, lists:foldl(fun start_poller/2, compare(watch(State#state{dist = Dist})), Providers)};
+                    {ok, lists:foldl(fun start_poller/2, compare(State#state{dist = Dist}), Providers)};
                 {error, Reason} ->
                     _ = stop(State),
                     {error, unicode:characters_to_binary(
@@ -225,20 +225,53 @@ start(#state{config = #{native := Options, dist := {Module, DistOptions}, provid
 
 %% What cannot begin now may later; a supervisor that gives up over it would take the application along.
 begin_again(State0) ->
-    #state{begin_wait = Wait} = State = stop(State0),
+    #state{begin_wait = Wait} = State = (stop(State0))#state{own = node()},
     case start(State) of
         {ok, Started} ->
-            {noreply, Started#state{begin_wait = element(1, ?BEGIN_MS)}};
+            Started#state{begin_wait = element(1, ?BEGIN_MS)};
         {error, Message} ->
             _ = erlang:send_after(Wait, self(), begin_again),
-            {noreply, log(error, "cannot begin, the next try comes in ~b s: ~ts", [Wait div 1000, Message],
-                          State#state{begin_wait = min(2 * Wait, element(2, ?BEGIN_MS))})}
+            log(error, "cannot begin, the next try comes in ~b s: ~ts", [Wait div 1000, Message],
+                State#state{begin_wait = min(2 * Wait, element(2, ?BEGIN_MS))})
     end.
+
+%% Begins, or begins again, where the name of the node says so.
+look_alive(#state{own = Own} = State) ->
+    case {is_alive(), node()} of
+        {true, Own} ->
+            watch_net_kernel(State);
+        {true, Name} when Own =:= nonode@nohost ->
+            begin_again(log(notice, "this node is alive now, as ~ts", [Name], State));
+        {true, Name} ->
+            begin_again(cut_off(log(notice, "this node goes on as ~ts: it takes leave as ~ts and begins again",
+                                    [Name, Own], State)));
+        {false, _} when Own =:= nonode@nohost ->
+            State;
+        {false, _} ->
+            Left = stop(cut_off(log(warning,
+                                    "this node is no longer alive: it takes leave as ~ts. Clustering begins again when "
+                                    "it is alive again", [Own], State))),
+            Left#state{own = nonode@nohost}
+    end.
+
+%% The connections ended with the name; the native side ends before it could tell.
+cut_off(#state{up = Up} = State) ->
+    lists:foldl(fun(Node, Before) -> event(left, #{node => atom_to_binary(Node)}, Before) end,
+                State#state{up = #{}}, maps:keys(Up)).
+
+%% Its end is the end of the name, and known sooner by a monitor than by looking.
+watch_net_kernel(#state{net_kernel = undefined} = State) ->
+    State#state{net_kernel = monitor(process, net_kernel)};
+watch_net_kernel(State) ->
+    State.
 
 stop(#state{native = undefined} = State) ->
     State;
-stop(#state{native = #native{handle = Handle, tag = Tag}, pollers = Pollers, asked = Asked} = State) ->
+stop(#state{native = #native{handle = Handle, tag = Tag}, pollers = Pollers, asked = Asked,
+            workers = Workers} = State) ->
     lists:foreach(fun rendez_poller:stop/1, maps:keys(Pollers)),
+    %% What they come to is nothing to the one that begins next.
+    maps:foreach(fun(Monitor, {_, _, _, Pid}) -> demonitor(Monitor, [flush]), exit(Pid, kill) end, Workers),
     try rendez_nif:stop(Handle) of
         ok ->
             %% The goodbyes are sent by threads of the library: a BEAM that ends takes them along.
@@ -246,7 +279,7 @@ stop(#state{native = #native{handle = Handle, tag = Tag}, pollers = Pollers, ask
     catch
         error:_ -> ok
     end,
-    Without = State#state{native = undefined, pollers = #{}, asked = #{}, up = #{}},
+    Without = State#state{native = undefined, pollers = #{}, asked = #{}, up = #{}, workers = #{}},
     lists:foreach(fun({What, From}) -> gen_server:reply(From, answer(What, #{nodes => [], providers => []}, Without)) end,
                   maps:values(Asked)),
     Without.
@@ -381,19 +414,20 @@ down(Node, #state{up = Up} = State) ->
         error -> State
     end.
 
-%% A distribution without handle_info/2 gives no notice: its members are compared every few seconds.
-watch(#state{config = #{dist := {Module, _}}} = State) ->
-    _ = erlang:function_exported(Module, handle_info, 2)
-        orelse erlang:send_after(?MEMBERS_MS, self(), members),
-    State.
-
+%% Puts right what no notice told, which for a distribution without handle_info/2 is everything.
 compare(#state{native = undefined} = State) ->
     State;
 compare(#state{config = #{dist := {Module, _}}, dist = Dist, up = Up} = State) ->
-    Members = Module:members(Dist),
-    Gone = maps:keys(maps:without(Members, Up)),
-    New = [Node || Node <- Members, not is_map_key(Node, Up)],
-    lists:foldl(fun up/2, lists:foldl(fun down/2, State, Gone), New).
+    try Module:members(Dist) of
+        Members ->
+            Gone = maps:keys(maps:without(Members, Up)),
+            New = [Node || Node <- Members, not is_map_key(Node, Up)],
+            lists:foldl(fun up/2, lists:foldl(fun down/2, State, Gone), New)
+    catch
+        %% Not knowing who is connected is no reason to take everyone for lost.
+        Class:Reason ->
+            log(warning, "~ts:members/1 crashed: ~ts:~0tP", [Module, Class, Reason, 12], State)
+    end.
 
 %%% Pollers
 

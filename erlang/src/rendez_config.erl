@@ -20,11 +20,15 @@
 -type cluster() :: #{name := rendez:name(),
                      dist := {module(), map()},
                      providers := [provider()],
+                     refresh := pos_integer(),
                      native := rendez_nif:options()}.
+%% `refresh' is how often the members are compared, in milliseconds.
 
 %% What Peerage polls at.
 -define(INTERVAL_MS, 10_000).
 -define(TIMEOUT_MS, 10_000).
+%% What gen_cluster compares at.
+-define(REFRESH_MS, 5_000).
 
 %% The options that the native side never sees.
 -define(OURS, [name, dist, clusters]).
@@ -117,6 +121,7 @@ cluster(Options0) ->
         %% Sealed, because a process that crashes writes its state into a report.
         {ok, #{name => Name,
                dist => Dist,
+               refresh => refresh(Options),
                providers => [Provider#{options := rendez_secret:seal(Own)}
                              || #{options := Own} = Provider <- lists:reverse(Providers)],
                native => rendez_secret:seal(case Via of
@@ -186,7 +191,7 @@ proper(List, Where) ->
     end.
 
 known(Key) when is_binary(Key) ->
-    Ours = [via | ?OURS ++ ?POLLER],
+    Ours = [via, refresh_interval_ms | ?OURS ++ ?POLLER],
     case lists:keyfind(Key, 1, [{atom_to_binary(Word), Word} || Word <- Ours]) of
         {_, Word} -> Word;
         false -> Key
@@ -205,6 +210,10 @@ dist(Options) ->
         false -> fail("dist: ~ts is no module of the behaviour rendez_dist: it has to export init/1, "
                       "members/1, connect/2 and disconnect/2", [show(Module)])
     end.
+
+%% The native side reads it too, where infinity turns reconnection off, and refuses what it does not take.
+refresh(#{refresh_interval_ms := Ms}) when is_integer(Ms), Ms > 0, Ms =< 31_536_000_000 -> Ms;
+refresh(_) -> ?REFRESH_MS.
 
 %% Every form of `via' as a list of `Kind' and `{Kind, Options}'.
 via(Kind) when is_atom(Kind); is_binary(Kind); is_tuple(Kind) -> [Kind];

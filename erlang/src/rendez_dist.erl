@@ -3,6 +3,7 @@
 %% The default, {@link rendez_dist_otp}, is OTP's own. Another one (partisan, say) takes its place
 %% with the cluster option `dist', a module or `{Module, Options}'.
 %%
+%% A cluster begins with `init/1', and begins again with another one when the name of the own node changes.
 %% `init/1' and `handle_info/2' run in the cluster's process and have to return at once. `connect/2',
 %% `connect/3' and `disconnect/2' run in a process of their own for each attempt and may take their time.
 -module(rendez_dist).
@@ -22,8 +23,8 @@
 -callback init(Options :: map()) -> {ok, State :: term()} | {error, Reason :: term()}.
 
 -callback members(State :: term()) -> [node()].
-%% The nodes that are connected now, without the own one. Asked every few seconds, so that a lost
-%% notice does no lasting harm.
+%% The nodes that are connected now, without the own one. Asked every `refresh_interval_ms', so that a
+%% lost notice does no lasting harm, and has to return at once as well.
 
 -callback connect(node(), State :: term()) -> result().
 
@@ -31,6 +32,7 @@
 %% Called instead of `connect/2' for a node of which something is known besides its name.
 
 -callback disconnect(node(), State :: term()) -> ok.
+%% Ends the connection to a node that no provider names any longer, where `on_removed' says so.
 
 -callback handle_info(Message :: term(), State :: term()) ->
     {up, node()} | {down, node()} | ignore.

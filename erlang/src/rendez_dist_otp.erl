@@ -13,7 +13,10 @@
 
 -spec init(map()) -> {ok, nil} | {error, term()}.
 init(_Options) ->
-    case net_kernel:monitor_nodes(true, [{node_type, visible}, nodedown_reason]) of
+    %% Subscriptions add up, and a cluster that begins again comes here again.
+    Which = [{node_type, visible}, nodedown_reason],
+    _ = net_kernel:monitor_nodes(false, Which),
+    case net_kernel:monitor_nodes(true, Which) of
         ok -> {ok, nil};
         Other -> {error, Other}
     end.

@@ -19,6 +19,11 @@ all() ->
      two_clusters_side_by_side,
      ends_with_its_owner,
      a_distribution_of_the_users_own,
+     clusters_over_different_distributions,
+     a_removed_node_is_kept_or_disconnected_after_its_grace,
+     without_reconnection_a_lost_node_stays_lost,
+     a_node_that_goes_on_under_another_name,
+     a_node_that_is_not_alive_for_a_while,
      no_atom_for_a_name_that_is_not_connected_to,
      forty_nodes_down_at_once,
      reloading_the_library_while_clusters_run].
@@ -307,6 +312,152 @@ members(state) -> [Node || {Node} <- ets:tab2list(dist_table)].
 connect('refused@127.0.0.1', state) -> {error, {refused, <<"as told">>}};
 connect(Node, state) -> timer:sleep(100), true = ets:insert(dist_table, {Node}), ok.
 disconnect(Node, state) -> timer:sleep(100), true = ets:delete(dist_table, Node), ok.
+
+-define(JOIN(Node, Port), {join, #{name := Node, listen_addrs := [#{ip := {127, 0, 0, 1}, port := Port}]}}).
+
+%% Three clusters in one BEAM: two over peer services of their own, one over OTP's distribution.
+clusters_over_different_distributions(Config) ->
+    with(Config, [a, b], fun(A, _B) ->
+        [ok, ok] = [rendez_peers:call(A, rendez_partisan_stand_in, start, [Service]) || Service <- [east_net, west_net]],
+        Calls = fun(Service) -> rendez_peers:call(A, rendez_partisan_stand_in, calls, [Service]) end,
+        Peers = fun(Cluster) -> lists:sort(rendez_peers:call(A, rendez, peers, [Cluster])) end,
+        Options = fun(Name, Service, Via) ->
+            [{name, Name}, {dist, {rendez_dist_stand_in, #{service => Service}}}, {refresh_interval_ms, 100},
+             {on_removed, {disconnect, 200}}, {backoff_max, "200ms"}, {stable_after, 0} | Via]
+        end,
+        Say = fun(Nodes) -> ok = rendez_peers:call(A, rendez_test_provider, say, [Nodes]) end,
+        ok = rendez_peers:call(A, rendez_partisan_stand_in, refuse, [west_net, 'no@127.0.0.1']),
+        Say(['e1@127.0.0.1', 'e2@127.0.0.1']),
+        start_cluster(A, Options(east, east_net, [{via, rendez_test_provider}, {interval, "50ms"}])),
+        start_cluster(A, Options(west, west_net, ?LIST(['w@127.0.0.1', 'no@127.0.0.1']))),
+        start_cluster(A, [{name, otp} | ?LIST(['b@127.0.0.1'])]),
+        rendez_peers:until(fun() -> Peers(east) =:= ['e1@127.0.0.1', 'e2@127.0.0.1'] end),
+        rendez_peers:until(fun() -> Peers(west) =:= ['w@127.0.0.1'] end),
+        rendez_peers:until(fun() -> Peers(otp) =:= ['b@127.0.0.1'] end),
+        ?assertEqual(['b@127.0.0.1'], rendez_peers:call(A, erlang, nodes, [])),
+        ?assertMatch([?JOIN('e1@127.0.0.1', 10200), ?JOIN('e2@127.0.0.1', 10200)], lists:sort(Calls(east_net))),
+        %% What is refused is tried again, by the one that it concerns.
+        rendez_peers:until(fun() -> length([x || ?JOIN('no@127.0.0.1', _) <- Calls(west_net)]) > 2 end),
+        %% A member that is lost is seen by comparing, and joined again.
+        ok = rendez_peers:call(A, rendez_partisan_stand_in, lose, [east_net, 'e1@127.0.0.1']),
+        rendez_peers:until(fun() -> length([x || ?JOIN('e1@127.0.0.1', _) <- Calls(east_net)]) =:= 2 end),
+        ?assertEqual([], [Call || {leave, _} = Call <- Calls(east_net)]),
+        %% And one that is removed leaves through the same distribution, by its name and once.
+        Say(['e1@127.0.0.1']),
+        rendez_peers:until(fun() -> [Call || {leave, _} = Call <- Calls(east_net)] =:= [{leave, 'e2@127.0.0.1'}] end),
+        rendez_peers:until(fun() -> Peers(east) =:= ['e1@127.0.0.1'] end),
+        ?assertEqual([], [Call || {leave, _} = Call <- Calls(west_net)]),
+        Status = fun(Name) -> rendez_peers:call(A, rendez, status, [Name]) end,
+        ?assertMatch(#{dist := rendez_dist_stand_in, connected := ['w@127.0.0.1']}, Status(west)),
+        ?assertMatch(#{dist := rendez_dist_otp, connected := ['b@127.0.0.1']}, Status(otp))
+    end).
+
+a_removed_node_is_kept_or_disconnected_after_its_grace(Config) ->
+    with(Config, [a, b, c], fun(A, _B, _C) ->
+        Say = fun(Nodes) -> ok = rendez_peers:call(A, rendez_test_provider, say, [Nodes]) end,
+        Nodes = fun() -> lists:sort(rendez_peers:call(A, erlang, nodes, [])) end,
+        Start = fun(OnRemoved) ->
+            Say(['b@127.0.0.1', 'c@127.0.0.1']),
+            start_cluster(A, [{via, rendez_test_provider}, {interval, "50ms"}, {on_removed, OnRemoved}]),
+            rendez_peers:until(fun() -> length(rendez_peers:call(A, rendez, peers, [rendez])) =:= 2 end),
+            Say(['c@127.0.0.1']),
+            event(A, withdrawn, <<"b@127.0.0.1">>)
+        end,
+        Start(keep),
+        timer:sleep(700),
+        ?assertEqual(['b@127.0.0.1', 'c@127.0.0.1'], Nodes()),
+        ?assertEqual(['c@127.0.0.1'], rendez_peers:call(A, rendez, peers, [rendez])),
+        ok = rendez_peers:call(A, rendez, stop_cluster, [rendez]),
+        %% At work until the grace ends. It goes no sooner, however busy the machine.
+        Began = erlang:monotonic_time(millisecond),
+        Start({disconnect, 1500}),
+        event(A, left, 'b@127.0.0.1'),
+        ?assert(erlang:monotonic_time(millisecond) - Began >= 1500),
+        ?assertEqual(['c@127.0.0.1'], Nodes())
+    end).
+
+without_reconnection_a_lost_node_stays_lost(Config) ->
+    with(Config, [a, b], fun(A, _B) ->
+        start_cluster(A, [{refresh_interval_ms, infinity}, {stable_after, 0}, {reconnect_jitter, 0}
+                          | ?LIST(['b@127.0.0.1'])]),
+        event(A, joined, 'b@127.0.0.1'),
+        true = rendez_peers:call(A, erlang, disconnect_node, ['b@127.0.0.1']),
+        event(A, left, 'b@127.0.0.1'),
+        timer:sleep(1500),
+        ?assertEqual([], rendez_peers:call(A, erlang, nodes, [])),
+        ?assertMatch(#{nodes := [#{state := idle}]}, rendez_peers:call(A, rendez, status, [rendez])),
+        ok = rendez_peers:call(A, rendez, refresh, [rendez]),
+        rendez_peers:until(fun() -> rendez_peers:call(A, erlang, nodes, []) =:= ['b@127.0.0.1'] end)
+    end).
+
+%% By multicast, so that the new name is found by no other way than its announcement.
+-define(MULTICAST(Port), [{via, {multicast, [{interface, "127.0.0.1"}, {port, Port}, {interval, 60}]}}]).
+
+a_node_that_goes_on_under_another_name(Config) ->
+    Port = rendez_peers:free_port(udp),
+    with(Config, [b], fun(B) ->
+        %% Dead at first, since net_kernel:stop/0 takes only what net_kernel:start/2 started.
+        A = rendez_peers:start_dead(?config(epmd, Config)),
+        Name = fun(Node) ->
+            {ok, _} = rendez_peers:call(A, net_kernel, start, [Node, #{name_domain => longnames}]),
+            ok
+        end,
+        try
+            Name('a@127.0.0.1'),
+            ok = rpc(A, keep_log, []),
+            start_cluster(A, ?MULTICAST(Port)),
+            start_cluster(B, ?MULTICAST(Port)),
+            event(B, joined, 'a@127.0.0.1'),
+            %% As text: a pid that comes from there is another one under another name.
+            Pid = rpc(A, cluster_pid, []),
+            ok = rendez_peers:call(A, net_kernel, stop, []),
+            event(B, left, 'a@127.0.0.1'),
+            %% The goodbye, and not the end of the announcement, which lasts for minutes.
+            event(B, withdrawn, <<"a@127.0.0.1">>),
+            Name('anew@127.0.0.1'),
+            event(B, joined, 'anew@127.0.0.1'),
+            event(A, left, 'b@127.0.0.1'),
+            rendez_peers:until(fun() -> rendez_peers:call(A, rendez, peers, [rendez]) =:= ['b@127.0.0.1'] end),
+            ?assertMatch(#{node := 'anew@127.0.0.1', alive := true}, rendez_peers:call(A, rendez, status, [rendez])),
+            ?assertEqual(Pid, rpc(A, cluster_pid, [])),
+            ?assertEqual(['anew@127.0.0.1'], rendez_peers:call(B, rendez, peers, [rendez])),
+            %% It is told of each node once: the notices did not double.
+            Joined = fun(Peer, Node) -> length([x || {joined, N, _} <- rpc(Peer, events, []), N =:= Node]) end,
+            ?assertEqual({2, 1}, {Joined(A, 'b@127.0.0.1'), Joined(B, 'anew@127.0.0.1')}),
+            ?assertMatch([_ | _], [Line || Line <- rpc(A, log_lines, []), string:find(Line, "takes leave as a@") =/= nomatch])
+        after
+            rendez_peers:stop(A)
+        end
+    end).
+
+%% So short that it is alive again before anyone looked.
+a_node_that_is_not_alive_for_a_while(Config) ->
+    Port = rendez_peers:free_port(udp),
+    with(Config, [b], fun(B) ->
+        A = rendez_peers:start_dead(?config(epmd, Config)),
+        try
+            {ok, _} = rendez_peers:call(A, net_kernel, start, ['a@127.0.0.1', #{name_domain => longnames}]),
+            start_cluster(A, ?MULTICAST(Port)),
+            start_cluster(B, ?MULTICAST(Port)),
+            event(B, joined, 'a@127.0.0.1'),
+            {ok, _} = rpc(A, rename, ['anew@127.0.0.1']),
+            event(B, joined, 'anew@127.0.0.1'),
+            event(B, withdrawn, <<"a@127.0.0.1">>),
+            rendez_peers:until(fun() -> rendez_peers:call(A, rendez, peers, [rendez]) =:= ['b@127.0.0.1'] end),
+            %% The same name again is the same node again.
+            {ok, _} = rpc(A, rename, ['anew@127.0.0.1']),
+            rendez_peers:until(fun() -> rendez_peers:call(B, rendez, peers, [rendez]) =:= ['anew@127.0.0.1'] end),
+            rendez_peers:until(fun() -> rendez_peers:call(A, rendez, peers, [rendez]) =:= ['b@127.0.0.1'] end)
+        after
+            rendez_peers:stop(A)
+        end
+    end).
+
+cluster_pid() -> pid_to_list(whereis(rendez)).
+
+rename(Node) ->
+    ok = net_kernel:stop(),
+    net_kernel:start(Node, #{name_domain => longnames}).
 
 no_atom_for_a_name_that_is_not_connected_to(Config) ->
     with(Config, [a], fun(A) ->

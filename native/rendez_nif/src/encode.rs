@@ -149,6 +149,7 @@ fn state(state: &NodeState) -> Atom {
         NodeState::Connecting { .. } => atoms::connecting(),
         NodeState::Connected { .. } => atoms::connected(),
         NodeState::Waiting { .. } => atoms::waiting(),
+        NodeState::Idle => atoms::idle(),
         NodeState::Refused(_) => atoms::refused(),
         _ => atoms::other(),
     }

@@ -35,7 +35,7 @@ mod atoms {
         // Why a node is refused.
         not_accepted, cluster_full, other,
         // How a node stands. `connecting`, `connected` and `refused` are above.
-        known, waiting,
+        known, waiting, idle,
         // Counters.
         expired, given_up, disconnects,
     }

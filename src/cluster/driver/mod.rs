@@ -9,6 +9,7 @@
 mod inbox;
 mod look;
 mod ports;
+mod sleep;
 mod source;
 mod status;
 
@@ -26,6 +27,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use self::inbox::{Inbox, Report, Wishes};
 use self::ports::Ports;
+use self::sleep::{Clocks, LOOK, Sleep, system_clocks};
 use self::source::{Progress, supervise};
 use super::{Action, ConnectError, Engine, Input, Policy, ProviderId};
 use crate::discovery::{Observation, Observed, SignalSender};
@@ -259,6 +261,7 @@ pub struct Driver<O> {
     goodbye: Duration,
     /// The moment that the engine's time counts from.
     began: Instant,
+    clocks: Box<dyn Fn() -> Clocks + Send + Sync>,
     _done: watch::Sender<()>,
 }
 
@@ -293,6 +296,7 @@ impl<O: Outlet> Driver<O> {
             sources: Arc::clone(&sources),
             goodbye: setup.goodbye,
             began: Instant::now(),
+            clocks: Box::new(system_clocks()),
             _done: done_sender,
         };
         let shared = Arc::new(Shared { inbox, sources });
@@ -319,6 +323,8 @@ impl<O: Outlet> Driver<O> {
             ));
         }
         let mut batch = Vec::with_capacity(OBSERVATIONS);
+        let mut sleep = Sleep::new((self.clocks)());
+        let mut look = Instant::now() + LOOK;
         loop {
             let wake = self.engine.next_wake().map(|wake| self.began + wake);
             let inbox = Arc::clone(&self.inbox);
@@ -337,6 +343,12 @@ impl<O: Outlet> Driver<O> {
                     }
                 }
                 () = at(wake) => self.handle(Input::Wake),
+                () = sleep_until(look) => {
+                    look = Instant::now() + LOOK;
+                    if let Some(jump) = sleep.jump((self.clocks)()) {
+                        self.woke_up(jump, &signals);
+                    }
+                }
             }
         }
         self.say_goodbye(&signals, providers, observations).await;
@@ -376,6 +388,19 @@ impl<O: Outlet> Driver<O> {
             Observation::Gone(node) => Input::Gone { provider, node },
             Observation::Ports(ports) => return self.ports.replace(provider, ports),
         });
+    }
+
+    /// The machine slept, or its clock was set: what is known may be long out of date, here and at the peers.
+    fn woke_up(&mut self, jump: Duration, signals: &SignalSender) {
+        tracing::info!(
+            ?jump,
+            "the machine slept or its clock was set: looking and announcing anew"
+        );
+        signals.refresh();
+        // Whoever turned reconnection off did not ask for it.
+        if self.engine.policy().reconnect {
+            self.handle(Input::Refresh);
+        }
     }
 
     fn grant(&mut self, mut wishes: Wishes, signals: &SignalSender) {

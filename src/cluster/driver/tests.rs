@@ -172,6 +172,68 @@ async fn refresh_has_providers_look_and_ends_backoffs() {
     assert_eq!(looks.load(Ordering::Relaxed), 2);
 }
 
+/// What looked and was tried within two looks at the clocks, in one of which the machine slept or did not.
+async fn around_a_sleep(reconnect: bool, slept: Duration) -> (u32, usize) {
+    let looks = Arc::new(AtomicU32::new(0));
+    let seen = Arc::clone(&looks);
+    let source = acting(move |mut feed: Feed| {
+        let looks = Arc::clone(&seen);
+        async move {
+            feed.tell(Observation::Snapshot(nodes(&["a"]))).await;
+            while feed.signal().await != Signal::Stop {
+                looks.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    });
+    let mut setup = Setup::new(None);
+    setup.policy.reconnect = reconnect;
+    setup.policy.backoff =
+        crate::cluster::Backoff::new(Duration::from_secs(600), Duration::from_secs(600)).unwrap();
+    let (sender, actions) = unbounded_channel();
+    let outlet = move |action| {
+        let _ = sender.send(action);
+    };
+    let (mut driver, handle) = Driver::new(setup, vec![source], outlet).unwrap();
+    let began = Instant::now();
+    driver.clocks = Box::new(move || {
+        let monotonic = began.elapsed();
+        let asleep = if monotonic > Duration::from_secs(3) {
+            slept
+        } else {
+            Duration::ZERO
+        };
+        Clocks {
+            monotonic,
+            wall: Duration::from_secs(1_000) + monotonic + asleep,
+        }
+    });
+    let mut ran = Ran {
+        handle,
+        actions,
+        task: tokio::spawn(driver.run()),
+    };
+    ran.connect().await;
+    let error = ConnectError {
+        reason: "refused".into(),
+        message: "nobody listens".into(),
+    };
+    ran.handle.connect_result(node("a"), Err(error)).unwrap();
+    sleep(2 * LOOK + Duration::from_secs(1)).await;
+    let mut attempts = 0;
+    while let Ok(action) = ran.actions.try_recv() {
+        attempts += usize::from(matches!(action, Action::Connect(_)));
+    }
+    (looks.load(Ordering::Relaxed), attempts)
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_wakes_up_looks_and_announces_and_tries_at_once() {
+    let hour = Duration::from_secs(3_600);
+    assert_eq!(around_a_sleep(true, hour).await, (1, 1));
+    assert_eq!(around_a_sleep(false, hour).await, (1, 0));
+    assert_eq!(around_a_sleep(true, Duration::ZERO).await, (0, 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_external_provider_is_spoken_for_by_name() {
     let mut ran = run(vec![list(&[]), Source::external("My.Provider")]);
