@@ -39,6 +39,8 @@
                 pollers = #{} :: #{pid() => rendez_config:provider()},
                 subscribers = #{} :: #{pid() => reference()},
                 up = #{} :: #{node() => true},
+                %% The nodes of which the subscribers heard that they joined, and not that they left.
+                told = #{} :: #{binary() => true},
                 asked = #{} :: #{reference() => {status | peers, gen_server:from()}}}).
 
 -spec start_link(rendez:options()) -> {ok, pid()} | {error, term()}.
@@ -255,9 +257,8 @@ look_alive(#state{own = Own} = State) ->
     end.
 
 %% The connections ended with the name; the native side ends before it could tell.
-cut_off(#state{up = Up} = State) ->
-    lists:foldl(fun(Node, Before) -> event(left, #{node => atom_to_binary(Node)}, Before) end,
-                State#state{up = #{}}, maps:keys(Up)).
+cut_off(#state{told = Told} = State) ->
+    lists:foldl(fun(Name, Before) -> event(left, #{node => Name}, Before) end, State, maps:keys(Told)).
 
 %% Its end is the end of the name, and known sooner by a monitor than by looking.
 watch_net_kernel(#state{net_kernel = undefined} = State) ->
@@ -334,13 +335,18 @@ from_native({stopped, Message}, State) ->
 from_native(_Newer, State) ->
     {noreply, State}.
 
-event(Kind, Info, #state{subscribers = Subscribers, events = Events} = State) ->
+event(Kind, Info, #state{subscribers = Subscribers, events = Events, told = Told} = State) ->
     case rendez_events:from_native(Kind, Info) of
         {ok, Event} ->
-            State#state{events = rendez_events:publish(Event, maps:keys(Subscribers), Events)};
+            State#state{events = rendez_events:publish(Event, maps:keys(Subscribers), Events),
+                        told = told(Kind, Info, Told)};
         error ->
             State
     end.
+
+told(joined, #{node := Name}, Told) -> Told#{Name => true};
+told(left, #{node := Name}, Told) -> maps:remove(Name, Told);
+told(_, _, Told) -> Told.
 
 ask(What, From, #state{asked = Asked} = State) ->
     Tag = make_ref(),

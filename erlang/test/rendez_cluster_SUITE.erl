@@ -457,7 +457,14 @@ cluster_pid() -> pid_to_list(whereis(rendez)).
 
 rename(Node) ->
     ok = net_kernel:stop(),
-    net_kernel:start(Node, #{name_domain => longnames}).
+    name(Node, 100).
+
+%% EPMD may still know a node that has just ended by the name.
+name(Node, Left) ->
+    case net_kernel:start(Node, #{name_domain => longnames}) of
+        {error, _} when Left > 0 -> timer:sleep(50), name(Node, Left - 1);
+        Other -> Other
+    end.
 
 no_atom_for_a_name_that_is_not_connected_to(Config) ->
     with(Config, [a], fun(A) ->
