@@ -5,8 +5,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use rendez::Secret;
+use rendez::cluster::Accept;
 use rendez::discovery::multicast::announcer::{Announcer, Now};
 use rendez::discovery::multicast::codec::{self, Draft, Key};
+use rendez::discovery::multicast::dialects::libcluster::Gossip;
+use rendez::discovery::multicast::dialects::nodefinder::Nodefinder;
+use rendez::discovery::multicast::dialects::{Codec, Dialect, Herald, term};
 use rendez::epmd::codec::{AliveResponse, NamesDecoder, PortResponse, Request};
 
 /// The secret of the corpus.
@@ -69,6 +73,65 @@ fn listener(key: &Key, data: &[u8], unix: Duration) {
         }
     }
     announcer.stop(now);
+}
+
+/// A datagram in each of the dialects, and one that a node with the secret and the right clock could send.
+pub fn dialects(data: &[u8]) {
+    let unix = Duration::from_secs(1_795_249_545);
+    let secret = Secret::new(SECRET);
+    let codecs = [
+        (plain_libcluster(), Codec::Libcluster(Gossip::new(None))),
+        (
+            plain_libcluster(),
+            Codec::Libcluster(Gossip::new(Some(&secret))),
+        ),
+        (Dialect::Peerage, Codec::Peerage),
+        (
+            Dialect::Nodefinder { hidden: false },
+            Codec::Nodefinder(Nodefinder::new(&secret, false)),
+        ),
+        (Dialect::GossipCluster, Codec::GossipCluster),
+    ];
+    let sealed = Gossip::new(Some(&secret)).seal(data, [7; 16]);
+    for (dialect, codec) in codecs {
+        for datagram in [data, &sealed] {
+            if let Ok(heard) = codec.decode(unix, datagram) {
+                let again = codec.encode(&heard.node, unix, [7; 16]);
+                assert_eq!(
+                    codec
+                        .decode(unix, &again)
+                        .expect("what we write can be read")
+                        .node,
+                    heard.node
+                );
+            }
+            let mut now = Now {
+                monotonic: Duration::from_secs(1),
+                unix,
+            };
+            let own = "own@10.0.0.1".parse().ok();
+            let mut herald =
+                Herald::new(&dialect, codec.clone(), own, Accept::everything(), 1, now);
+            for wait in [0, 1, 30, 4000] {
+                now.monotonic += Duration::from_secs(wait);
+                herald.handle_datagram(now, datagram);
+                herald.handle_wake(now);
+                while let Some(sent) = herald.poll_transmit() {
+                    codec.decode(unix, &sent).expect("what we send can be read");
+                }
+                while herald.poll_observation().is_some() {}
+                let _ = herald.complaint(now);
+            }
+        }
+    }
+    let _ = (term::atom(data), term::node_of_map(data));
+}
+
+fn plain_libcluster() -> Dialect {
+    Dialect::Libcluster {
+        secret: None,
+        broadcast_only: false,
+    }
 }
 
 /// What an EPMD server reads and what an EPMD client reads, whole and in pieces.

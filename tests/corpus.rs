@@ -12,6 +12,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rendez::Secret;
 use rendez::discovery::multicast::codec::{Draft, Header, Key, Kind, Mention};
+use rendez::discovery::multicast::dialects::libcluster::Gossip;
+use rendez::discovery::multicast::dialects::nodefinder::Nodefinder;
+use rendez::discovery::multicast::dialects::{gossip_cluster, peerage};
 
 /// How many mutations of each file are tried.
 const MUTATIONS: usize = 200;
@@ -84,8 +87,36 @@ fn announcements() {
 }
 
 #[test]
+fn dialects() {
+    println!("{} inputs", run("dialects", entry::dialects));
+}
+
+#[test]
 fn epmd() {
     println!("{} inputs", run("epmd", entry::epmd));
+}
+
+/// One announcement in each form; for libcluster's secret, what is to be encrypted.
+fn dialect_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let secret = Secret::new(entry::SECRET);
+    let node = "shop@10.0.0.7".parse().expect("a name");
+    let time = Duration::from_secs(1_795_249_545);
+    let nodefinder = |hidden| Nodefinder::new(&secret, hidden).encode(&node, time);
+    vec![
+        ("libcluster", Gossip::new(None).encode(&node, [0; 16])),
+        (
+            "libcluster_old",
+            b"heartbeat::\x83t\0\0\0\x01d\0\x04noded\0\x03a@b".to_vec(),
+        ),
+        (
+            "libcluster_secret",
+            Gossip::new(Some(&secret)).encode(&node, [1; 16]),
+        ),
+        ("peerage", peerage::encode(&node)),
+        ("gossip_cluster", gossip_cluster::encode(&node)),
+        ("nodefinder", nodefinder(false)),
+        ("nodefinder_hidden", nodefinder(true)),
+    ]
 }
 
 /// Writes the seeds that a fuzzer starts from: `cargo test --test corpus -- --ignored`.
@@ -181,7 +212,12 @@ fn write_the_seeds() {
         ("stop_request", b"\0\x05sshop"),
     ];
     let epmd = epmd.map(|(name, bytes)| (name, bytes.to_vec()));
-    for (target, seeds) in [("announcement", &announcements[..]), ("epmd", &epmd[..])] {
+    let dialects = dialect_seeds();
+    for (target, seeds) in [
+        ("announcement", &announcements[..]),
+        ("dialects", &dialects[..]),
+        ("epmd", &epmd[..]),
+    ] {
         std::fs::create_dir_all(corpus(target)).unwrap();
         for (name, bytes) in seeds {
             std::fs::write(corpus(target).join(name), bytes).unwrap();

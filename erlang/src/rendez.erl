@@ -37,7 +37,8 @@
                                                reason := not_accepted | cluster_full,
                                                message := binary()}}
                | {provider_failed, Provider :: binary(), #{message := binary()}}
-               | {provider_recovered, Provider :: binary(), #{}}.
+               | {provider_recovered, Provider :: binary(), #{}}
+               | {provider_warning, Provider :: binary(), #{message := binary()}}.
 %% What subscribers get, as `{rendez, Name, Event}'.
 %%
 %% A name that no one has connected to is a binary, since no atom exists for it. `after_ms' is the
@@ -46,11 +47,13 @@
 
 -type status() :: #{atom() => term()}.
 %% `providers' is a list of maps, one a provider: `name', `kind', `nodes' (how many it names), `failures' (in
-%% a row), `restarts', `age_ms' (since it last said something) and `message' (its last failure), both absent
-%% where there is none, and `counters', a map of what it counts since it was last started. For `multicast'
+%% a row), `restarts', `age_ms' (since it last said something), `message' (its last failure) and `warning'
+%% (what it says of its safety), each absent where there is none, and `counters', a map of what it counts since
+%% it was last started. For `multicast'
 %% those say what became of every datagram: `sent', `send_errors', `heard', `own', `duplicate', `replayed',
 %% `clock', `forged', `other_cluster', `version', `foreign', `truncated', `oversized', `malformed', `full' and
-%% `twin'. The keys are a fixed set of atoms; nothing from the network becomes one.
+%% `twin'. Each further one of its `dialects' is a provider of its own there, with `not_accepted', `rate_limited'
+%% and `hidden' too. The keys are a fixed set of atoms; nothing from the network becomes one.
 
 %% @doc Starts a cluster that is linked to the caller.
 %%

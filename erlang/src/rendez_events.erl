@@ -1,8 +1,8 @@
 %% @doc What the engine tells, for people and metrics: to subscribers, to the log, to telemetry.
 %%
 %% Telemetry events, where `telemetry' is loaded: `[rendez, node, joined | left | connect_failed |
-%% discovered | withdrawn | refused]' and `[rendez, provider, failed | recovered]'. Each has the
-%% measurement `count' (1), and `after_ms', `attempts' and `retry_in_ms' where the event has them; the
+%% discovered | withdrawn | refused]' and `[rendez, provider, failed | recovered | warning]', the last once
+%% at the start. Each has the measurement `count' (1), and `after_ms', `attempts' and `retry_in_ms' where the event has them; the
 %% metadata has `cluster', `node' or `provider', and the rest of the event.
 %%
 %% Log lines have the metadata `application' (`rendez') and `cluster'. They have no domain: OTP's default
@@ -43,7 +43,7 @@ from_native(Kind, #{node := Name} = Info)
         when Kind =:= discovered; Kind =:= withdrawn; Kind =:= refused ->
     {ok, {Kind, Name, maps:remove(node, Info)}};
 from_native(Kind, #{provider := Provider} = Info)
-        when Kind =:= provider_failed; Kind =:= provider_recovered ->
+        when Kind =:= provider_failed; Kind =:= provider_recovered; Kind =:= provider_warning ->
     {ok, {Kind, Provider, maps:remove(provider, Info)}};
 from_native(_, _) ->
     error.
@@ -66,6 +66,7 @@ telemetry(Cluster, {Kind, Subject, Info}) ->
             {Name, Key} = case Kind of
                 provider_failed -> {[rendez, provider, failed], provider};
                 provider_recovered -> {[rendez, provider, recovered], provider};
+                provider_warning -> {[rendez, provider, warning], provider};
                 _ -> {[rendez, node, Kind], node}
             end,
             Numbers = [after_ms, attempts, retry_in_ms],
@@ -108,6 +109,8 @@ line({refused, Name, #{message := Message, provider := Provider}}, State) ->
     {{notice, "~ts, named by ~ts, is not connected to: ~ts", [Name, Provider, Message]}, State};
 line({provider_failed, Provider, #{message := Message}}, State) ->
     {{warning, "the provider ~ts failed, what it said before stands: ~ts", [Provider, Message]}, State};
+line({provider_warning, Provider, #{message := Message}}, State) ->
+    {{warning, "the provider ~ts: ~ts", [Provider, Message]}, State};
 line({provider_recovered, Provider, _}, State) ->
     {{notice, "the provider ~ts answers again", [Provider]}, State};
 line({discovered, Name, #{provider := Provider}}, State) ->

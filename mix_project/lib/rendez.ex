@@ -42,8 +42,8 @@ defmodule Rendez do
 
   `subscribe/1` gives you a message for everything that happens to the cluster, `status/1` tells how it stands. The same
   events go to `:telemetry` where it is loaded: `[:rendez, :node, kind]`, where `kind` is `:joined`, `:left`,
-  `:connect_failed`, `:discovered`, `:withdrawn` or `:refused`, and `[:rendez, :provider, :failed]` and
-  `[:rendez, :provider, :recovered]`. Measurements are `count` (1) and, where they are known, `after_ms`, `attempts` and
+  `:connect_failed`, `:discovered`, `:withdrawn` or `:refused`, and `[:rendez, :provider, :failed]`,
+  `[:rendez, :provider, :recovered]` and `[:rendez, :provider, :warning]`. Measurements are `count` (1) and, where they are known, `after_ms`, `attempts` and
   `retry_in_ms`; the metadata holds `cluster` and `node` or `provider`.
   """
 
@@ -86,6 +86,7 @@ defmodule Rendez do
           | {:refused, String.t(), %{provider: String.t(), reason: atom(), message: String.t()}}
           | {:provider_failed, provider :: String.t(), %{message: String.t()}}
           | {:provider_recovered, provider :: String.t(), %{}}
+          | {:provider_warning, provider :: String.t(), %{message: String.t()}}
 
   @doc """
   The child specification of a cluster, so that `{Rendez, options}` is a child of a supervisor.

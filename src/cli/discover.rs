@@ -64,6 +64,9 @@ impl Discover {
             cookie: self.cookie.find_if_any()?,
         };
         let sources = sources(&config, &context)?;
+        for warning in sources.iter().filter_map(Source::warning) {
+            output.warn(warning);
+        }
         if self.watch {
             watch(config.policy, sources, self.within, output).await
         } else {
@@ -74,7 +77,7 @@ impl Discover {
 }
 
 fn patience(config: &ClusterConfig) -> Duration {
-    let announced = |via: &Via| matches!(via, Via::Multicast(_));
+    let announced = |via: &Via| matches!(via, Via::Multicast(_) | Via::Dialect(_));
     if config.via.iter().all(announced) {
         ANNOUNCEMENTS
     } else {
@@ -102,7 +105,9 @@ async fn once(
         .map_err(|error| Failure::words(error.to_string()))?;
     nodes.retain(|node| config.policy.accept.accepts(node));
     for (source, via) in sources.iter().zip(&config.via) {
-        if silent.iter().any(|name| name == source.name()) && !matches!(via, Via::Multicast(_)) {
+        if silent.iter().any(|name| name == source.name())
+            && !matches!(via, Via::Multicast(_) | Via::Dialect(_))
+        {
             failed.push((
                 source.name().to_owned(),
                 format!("it did not answer within {within:?}; give it more time with --for"),

@@ -15,7 +15,8 @@ use crate::discovery::epmd::EpmdConfig;
 use crate::discovery::hosts_file::HostsFileConfig;
 use crate::discovery::http::HttpConfig;
 use crate::discovery::kubernetes::{KubernetesConfig, Lookup, Mode};
-use crate::discovery::multicast::{Dialect, MulticastConfig};
+use crate::discovery::multicast::MulticastConfig;
+use crate::discovery::multicast::dialects::{Dialect, DialectConfig};
 use crate::discovery::rancher::RancherConfig;
 use crate::discovery::subnet::SubnetConfig;
 use crate::discovery::{CommandConfig, FileConfig, ListConfig};
@@ -47,6 +48,8 @@ pub enum Via {
     Dns(DnsConfig),
     /// Announcements to a multicast group.
     Multicast(MulticastConfig),
+    /// Announcements as another library makes them: one of the `dialects` of `multicast`.
+    Dialect(DialectConfig),
     /// The nodes that are registered with EPMD on some hosts.
     Epmd(EpmdConfig),
     /// The nodes on the hosts of a `.hosts.erlang`, and those that it names.
@@ -70,7 +73,7 @@ pub enum Via {
 }
 
 impl Via {
-    /// The word after `via`, or the module's name.
+    /// The word after `via`, that of a dialect, or the module's name.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
@@ -79,7 +82,7 @@ impl Via {
         }
     }
 
-    /// The word after `via`; `external` for a module.
+    /// The word after `via`, or of one of the `dialects` of `multicast`; `external` for a module.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -87,6 +90,7 @@ impl Via {
             Self::List(_) => "list",
             Self::Dns(_) => "dns",
             Self::Multicast(_) => "multicast",
+            Self::Dialect(config) => config.dialect.name(),
             Self::Epmd(_) => "epmd",
             Self::HostsFile(_) => "hosts_file",
             Self::Subnet(_) => "subnet",
@@ -130,22 +134,27 @@ impl ClusterConfig {
                 example: "dns".into(),
             });
         }
-        if chosen.len() > ProviderId::MAX {
-            problems.push(Problem::Other {
-                at: place.of("via"),
-                message: format!(
-                    "it names {} providers; a cluster has at most {}",
-                    chosen.len(),
-                    ProviderId::MAX
-                ),
-            });
-        }
         let mut via = Vec::with_capacity(chosen.len());
         for one in chosen {
             via.extend(provider(one, &mut problems));
         }
+        if via.len() > ProviderId::MAX {
+            problems.push(Problem::Other {
+                at: place.of("via"),
+                message: format!(
+                    "it names {} providers; a cluster has at most {}",
+                    via.len(),
+                    ProviderId::MAX
+                ),
+            });
+        }
         let mut section = Section::new("the cluster", &place, CLUSTER, cluster, |_| None);
         let mut policy = policy(&mut section);
+        for via in &mut via {
+            if let Via::Dialect(config) = via {
+                config.accept = policy.accept.clone();
+            }
+        }
         let mut refresh_interval = REFRESH_INTERVAL;
         match section.count_or_infinity("refresh_interval_ms") {
             Some(None) => policy.reconnect = false,
@@ -168,12 +177,15 @@ impl ClusterConfig {
     }
 }
 
-fn provider(chosen: Chosen, problems: &mut Vec<Problem>) -> Option<Via> {
+/// What was chosen; more than one for `multicast` in several dialects.
+fn provider(chosen: Chosen, problems: &mut Vec<Problem>) -> Vec<Via> {
     let name = match chosen.kind {
-        Kind::External(module) => return Some(Via::External(module)),
+        Kind::External(module) => return vec![Via::External(module)],
         Kind::Known(name) => name,
     };
-    let group = PROVIDERS.iter().find(|group| group.name == name)?;
+    let Some(group) = PROVIDERS.iter().find(|group| group.name == name) else {
+        return Vec::new();
+    };
     let mut section = Section::new(
         name,
         &chosen.place,
@@ -187,7 +199,11 @@ fn provider(chosen: Chosen, problems: &mut Vec<Problem>) -> Option<Via> {
             nodes: section.nodes("node_list").unwrap_or_default(),
         })),
         "dns" => Some(Via::Dns(dns(&mut section))),
-        "multicast" => Some(Via::Multicast(multicast(&mut section))),
+        "multicast" => {
+            let several = multicast(&mut section);
+            problems.extend(section.into_problems());
+            return several;
+        }
         "epmd" => Some(Via::Epmd(epmd(&mut section))),
         "hosts_file" => Some(Via::HostsFile(hosts_file(&mut section))),
         "subnet" => Some(Via::Subnet(subnet(&mut section))),
@@ -204,7 +220,7 @@ fn provider(chosen: Chosen, problems: &mut Vec<Problem>) -> Option<Via> {
         "{name} is in the table of options but is not read"
     );
     problems.extend(section.into_problems());
-    via
+    via.into_iter().collect()
 }
 
 fn dns(section: &mut Section) -> DnsConfig {
@@ -231,7 +247,63 @@ fn dns(section: &mut Section) -> DnsConfig {
     config
 }
 
-fn multicast(section: &mut Section) -> MulticastConfig {
+/// The options of each dialect, and its word.
+const DIALECT_OPTIONS: &[(&str, &[&str])] = &[
+    (
+        "libcluster",
+        &[
+            "libcluster_group",
+            "libcluster_secret",
+            "libcluster_broadcast_only",
+        ],
+    ),
+    ("peerage", &["peerage_group"]),
+    ("nodefinder", &["nodefinder_group", "nodefinder_hidden"]),
+    ("gossip_cluster", &["gossip_cluster_group"]),
+];
+
+fn multicast(section: &mut Section) -> Vec<Via> {
+    let native = native(section);
+    let words = section.choices("dialects").unwrap_or(vec!["native"]);
+    for (dialect, options) in DIALECT_OPTIONS {
+        for option in *options {
+            if !words.contains(dialect) && section.is_given(option) {
+                let message = format!("it says nothing unless {dialect} is among the dialects");
+                section.problem(option, message);
+            }
+        }
+    }
+    let foreign: Vec<Dialect> = [
+        Dialect::Libcluster {
+            secret: section.secret("libcluster_secret"),
+            broadcast_only: section.flag("libcluster_broadcast_only").unwrap_or(false),
+        },
+        Dialect::Peerage,
+        Dialect::Nodefinder {
+            hidden: section.flag("nodefinder_hidden").unwrap_or(false),
+        },
+        Dialect::GossipCluster,
+    ]
+    .into();
+    let mut via = Vec::new();
+    if words.contains(&"native") {
+        via.push(Via::Multicast(native.clone()));
+    }
+    for dialect in foreign {
+        let given = section.endpoints(dialect.group_option());
+        if !words.contains(&dialect.name()) {
+            continue;
+        }
+        let mut config = DialectConfig::new(dialect);
+        set(&mut config.groups, given);
+        config.interface.clone_from(&native.interface);
+        config.ttl = native.ttl;
+        via.push(Via::Dialect(config));
+    }
+    via
+}
+
+fn native(section: &mut Section) -> MulticastConfig {
     let mut config = MulticastConfig::default();
     set(
         &mut config.multicast_addr,
@@ -243,10 +315,6 @@ fn multicast(section: &mut Section) -> MulticastConfig {
     config.secret = section.secret("secret");
     config.cluster = section.text("cluster");
     set(&mut config.interval, section.span("interval"));
-    if let Some(words) = section.choices("dialects") {
-        // One word so far; reading it refuses the others.
-        config.dialects = words.iter().map(|_| Dialect::Native).collect();
-    }
     config
 }
 

@@ -80,6 +80,11 @@ pub enum Takes {
     Interfaces,
     /// One or several name servers: an address, with a port if it is not 53.
     Nameservers,
+    /// One or several IP addresses, with a port if it is not this one.
+    Endpoints {
+        /// The port where none is given.
+        port: u16,
+    },
     /// A secret text, of which nothing is ever shown.
     Secret,
 }
@@ -126,6 +131,9 @@ impl Takes {
                 "the name of a network interface, an address that it has, or a list of these".into()
             }
             Self::Nameservers => "the IP address of a name server, with a port if it is not 53, or a list of them".into(),
+            Self::Endpoints { port } => {
+                format!("an IP address, with a port if it is not {port}, or a list of them").into()
+            }
             Self::Secret => "secret text".into(),
         }
     }
@@ -149,7 +157,7 @@ impl Takes {
             Self::Addresses => "ADDRESS",
             Self::Cidrs => "CIDR",
             Self::Interfaces => "INTERFACE",
-            Self::Nameservers => "ADDRESS[:PORT]",
+            Self::Nameservers | Self::Endpoints { .. } => "ADDRESS[:PORT]",
             Self::Secret => "SECRET",
         }
     }
@@ -169,6 +177,7 @@ impl Takes {
                 | Self::Cidrs
                 | Self::Interfaces
                 | Self::Nameservers
+                | Self::Endpoints { .. }
         )
     }
 }

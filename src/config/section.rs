@@ -89,6 +89,11 @@ impl Section {
         self.problems
     }
 
+    /// Whether the option was given.
+    pub fn is_given(&self, name: &str) -> bool {
+        self.entries.iter().any(|entry| entry.name == name)
+    }
+
     /// Reports something that only several options together show.
     pub fn problem(&mut self, name: &str, message: String) {
         let at = self
@@ -370,6 +375,19 @@ impl Section {
         )
     }
 
+    pub fn endpoints(&mut self, name: &str) -> Option<Vec<SocketAddr>> {
+        self.read(
+            name,
+            |takes| matches!(takes, Takes::Endpoints { .. }),
+            |value, takes| match takes {
+                Takes::Endpoints { port } => {
+                    several(value, |value| endpoint(value, port)).ok_or(None)
+                }
+                _ => Err(None),
+            },
+        )
+    }
+
     pub fn secret(&mut self, name: &str) -> Option<Secret> {
         self.read(
             name,
@@ -617,9 +635,13 @@ fn numbers<N: TryFrom<i64>, const LEN: usize>(items: &[Value]) -> Option<[N; LEN
     numbers?.try_into().ok()
 }
 
-/// `10.0.0.2`, `10.0.0.2:5353`, `[fd00::2]:5353`, an address tuple, or `{Address, Port}`.
 fn nameserver(value: &Value) -> Option<SocketAddr> {
     const DNS_PORT: u16 = 53;
+    endpoint(value, DNS_PORT)
+}
+
+/// `10.0.0.2`, `10.0.0.2:5353`, `[fd00::2]:5353`, an address tuple, or `{Address, Port}`.
+fn endpoint(value: &Value, default: u16) -> Option<SocketAddr> {
     if let Value::Tuple(items) = value
         && let [ip, Value::Int(port)] = items.as_slice()
     {
@@ -627,7 +649,7 @@ fn nameserver(value: &Value) -> Option<SocketAddr> {
         return Some(SocketAddr::new(address(ip)?, port));
     }
     if let Some(ip) = address(value) {
-        return Some(SocketAddr::new(ip, DNS_PORT));
+        return Some(SocketAddr::new(ip, default));
     }
     value
         .text()?

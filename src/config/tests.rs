@@ -646,8 +646,45 @@ fn with(
             entries.push((other.name.to_owned(), other.example.into()));
         }
     }
+    // An option of a dialect is refused where the dialect is not spoken.
+    let dialect = ["libcluster", "peerage", "nodefinder", "gossip_cluster"]
+        .into_iter()
+        .find(|dialect| option.starts_with(dialect));
+    entries.extend(dialect.map(|dialect| ("dialects".to_owned(), dialect.into())));
     entries.extend(text.map(|text| (option.to_owned(), text.into())));
     read(Value::Table(entries))
+}
+
+#[test]
+fn each_dialect_becomes_a_provider_of_its_own() {
+    let config = read(table([
+        ("via", word("multicast")),
+        ("dialects", "native,libcluster,nodefinder".into()),
+        ("libcluster_secret", "s".into()),
+        ("interface", "lo".into()),
+        ("ttl", Value::Int(3)),
+        ("accept", "shop-*@*".into()),
+    ]))
+    .unwrap();
+    let names: Vec<_> = config.via.iter().map(Via::name).collect();
+    assert_eq!(names, ["multicast", "libcluster", "nodefinder"]);
+    for via in &config.via[1..] {
+        let Via::Dialect(dialect) = via else {
+            panic!("{via:?}")
+        };
+        assert_eq!(
+            dialect.accept, config.policy.accept,
+            "the filter comes before the memory"
+        );
+        assert_eq!((dialect.interface.len(), dialect.ttl), (1, 3));
+    }
+    let error = read(table([
+        ("via", word("multicast")),
+        ("peerage_group", "230.1.1.1".into()),
+    ]))
+    .unwrap_err()
+    .to_string();
+    assert!(error.contains("peerage is among the dialects"), "{error}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! From a configuration to a provider.
 
 use super::multicast::Multicast;
+use super::multicast::dialects::Announcements;
 use super::subnet::Subnet;
 use super::{Context, External, List, Provider, SelfOnly, command, dns, epmd, file, hosts_file};
 use crate::config::{ConfigError, Problem, Via};
@@ -13,7 +14,10 @@ use crate::config::{ConfigError, Problem, Via};
 pub fn build(via: &Via, context: &Context) -> Result<Box<dyn Provider>, ConfigError> {
     let refused = |message: String| {
         ConfigError::from(Problem::Other {
-            at: format!("via.{}", via.name()),
+            at: match via {
+                Via::Dialect(_) => "via.multicast".to_owned(),
+                other => format!("via.{}", other.name()),
+            },
             message,
         })
     };
@@ -51,6 +55,10 @@ pub fn build(via: &Via, context: &Context) -> Result<Box<dyn Provider>, ConfigEr
         Via::Dns(config) => {
             dns::provider(config, context).map_err(|invalid| refused(invalid.to_string()))?
         }
+        Via::Dialect(config) => Box::new(
+            Announcements::new(config.clone(), context)
+                .map_err(|invalid| refused(invalid.to_string()))?,
+        ),
         Via::Multicast(config) => Box::new(
             Multicast::new(config.clone(), context)
                 .map_err(|invalid| refused(invalid.to_string()))?,

@@ -52,6 +52,12 @@ pub trait Provider: Send + 'static {
         None
     }
 
+    /// What whoever asks for this provider should know of its safety, said once at the start; `None`, the
+    /// default, if there is nothing.
+    fn warning(&self) -> Option<String> {
+        None
+    }
+
     /// Looks for peers and tells `feed`, until [`Signal::Stop`].
     ///
     /// It keeps running whatever fails: a failure is told to the feed and tried again. On

@@ -9,6 +9,7 @@ mod support;
 mod package;
 
 mod cloud;
+mod dialects;
 mod dns;
 mod epmd;
 mod kubernetes;

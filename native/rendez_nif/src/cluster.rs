@@ -119,7 +119,17 @@ impl Cluster {
         if env.monitor(&cluster, &owner).is_none() {
             return Err("the owner of the cluster is not alive".into());
         }
+        let warnings: Vec<(String, String)> = cluster
+            .driver
+            .sources()
+            .iter()
+            .filter_map(|source| Some((source.name().to_owned(), source.warning()?.to_owned())))
+            .collect();
         runtime.spawn(async move {
+            // Not from the call: a scheduler must not send with an environment of its own.
+            for (provider, warning) in &warnings {
+                mailbox.send(|env| encode::warning(env, provider, warning));
+            }
             // A task of its own, so that a panic ends there.
             match tokio::spawn(driver.run()).await {
                 Ok(()) => mailbox.send(|env| atoms::stopped().to_term(env)),

@@ -59,6 +59,15 @@ pub fn action<'a>(env: Env<'a>, action: &Action, sources: &[Source]) -> Term<'a>
     }
 }
 
+/// What a provider says of its safety, as an event.
+pub fn warning<'a>(env: Env<'a>, provider: &str, warning: &str) -> Term<'a> {
+    let info = Map::new(env)
+        .with(atoms::provider(), provider)
+        .with(atoms::message(), warning)
+        .term();
+    (atoms::event(), atoms::provider_warning(), info).encode(env)
+}
+
 /// An [`Action::Connect`] to a node whose port is known.
 pub fn connect<'a>(env: Env<'a>, node: &NodeName, port: u16) -> Term<'a> {
     let info = Map::new(env).with(atoms::port(), port).term();
@@ -210,6 +219,7 @@ pub fn status<'a>(env: Env<'a>, status: &Status) -> Term<'a> {
                 )
                 .with_some(atoms::age_ms(), provider.age.map(ms))
                 .with_some(atoms::message(), provider.error.as_ref())
+                .with_some(atoms::warning(), provider.warning.as_ref())
                 .term()
         })
         .collect();

@@ -28,10 +28,11 @@ mod atoms {
         up, down, connected, failed, snapshot, seen, gone,
         // Kinds of events.
         discovered, withdrawn, joined, left, connect_failed, refused, provider_failed, provider_recovered,
+        provider_warning,
         // Keys.
         node, nodes, provider, providers, reason, message, attempts, retry_in_ms, after_ms, name, kind, state,
         named_by, named_for_ms, state_for_ms, failures, restarts, age_ms, connecting, counters, uptime_ms, own,
-        port,
+        port, warning,
         // Why a node is refused.
         not_accepted, cluster_full, other,
         // How a node stands. `connecting`, `connected` and `refused` are above.

@@ -310,6 +310,9 @@ impl<O: Outlet> Driver<O> {
         let (sender, mut observations) = mpsc::channel(OBSERVATIONS);
         let mut providers = JoinSet::new();
         for (index, source) in self.sources.iter().enumerate() {
+            if let Some(warning) = source.warning() {
+                tracing::warn!(provider = source.name(), "{warning}");
+            }
             // `new` has counted them.
             let Some(id) = ProviderId::new(index) else {
                 break;

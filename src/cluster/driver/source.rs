@@ -31,6 +31,7 @@ pub struct Source {
     name: String,
     kind: &'static str,
     make: Make,
+    warning: Option<String>,
 }
 
 impl Source {
@@ -47,6 +48,7 @@ impl Source {
             name: kind.to_owned(),
             kind,
             make: Arc::new(make),
+            warning: None,
         }
     }
 
@@ -57,6 +59,7 @@ impl Source {
             name: name.into(),
             kind: External.kind(),
             make: Arc::new(|| Ok(Box::new(External))),
+            warning: None,
         }
     }
 
@@ -77,6 +80,12 @@ impl Source {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         self.kind
+    }
+
+    /// What the provider says of its safety: see [`Provider::warning`]. The driver logs it when it begins.
+    #[must_use]
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
     }
 
     /// Whether its provider runs elsewhere.
@@ -107,12 +116,13 @@ pub fn sources(config: &ClusterConfig, context: &Context) -> Result<Vec<Source>,
         let source = if let Via::External(module) = via {
             Source::external(module)
         } else {
-            drop(build(via, context)?);
+            let warning = build(via, context)?.warning();
             let before = sources.iter().filter(|s| s.kind() == via.kind()).count();
             let (via, context) = (via.clone(), context.clone());
-            let source = Source::new(via.kind(), move || {
+            let mut source = Source::new(via.kind(), move || {
                 build(&via, &context).map_err(|error| error.to_string())
             });
+            source.warning = warning;
             match before {
                 0 => source,
                 _ => {

@@ -59,6 +59,8 @@ pub struct ProviderStatus {
     pub age: Option<Duration>,
     /// Why its last lookup failed; `None` once it answered again.
     pub error: Option<String>,
+    /// What it says of its safety, for as long as it is asked for: a source that authenticates nothing.
+    pub warning: Option<String>,
     /// Lookups in a row that failed.
     pub failures: u32,
     /// How often it was started again after it broke.
@@ -109,6 +111,7 @@ pub(super) fn status<'a>(
                     .and_then(|view| view.last_answer)
                     .map(|at| now.saturating_sub(at)),
                 error: view.and_then(|view| view.error).map(str::to_owned),
+                warning: source.warning().map(str::to_owned),
                 failures: view.map_or(0, |view| view.failures),
                 restarts: progress.restarts(),
                 counters: progress.counters(),

@@ -45,8 +45,6 @@ pub struct MulticastConfig {
     /// The time between two announcements of a node in a small group, at least 0.1 s; it grows with the
     /// group. Default: 5 s.
     pub interval: Duration,
-    /// How announcements are written and read. Default: [`Dialect::Native`] alone.
-    pub dialects: Vec<Dialect>,
 }
 
 impl Default for MulticastConfig {
@@ -59,7 +57,6 @@ impl Default for MulticastConfig {
             secret: None,
             cluster: None,
             interval: Duration::from_secs(5),
-            dialects: vec![Dialect::Native],
         }
     }
 }
@@ -84,9 +81,6 @@ impl MulticastConfig {
         }
         if self.interval < Duration::from_millis(100) || self.interval > Duration::from_secs(3600) {
             return Err(InvalidMulticast::Interval(self.interval));
-        }
-        if self.dialects.is_empty() {
-            return Err(InvalidMulticast::NoDialect);
         }
         let secret = self
             .secret
@@ -129,17 +123,6 @@ pub enum InvalidMulticast {
     /// An interval out of bounds.
     #[error("`interval` is {0:?}; it can be from 0.1 s to 1 hour (default 5 s)")]
     Interval(Duration),
-    /// There is no dialect to speak.
-    #[error("`dialects` is empty; leave it out for the native one")]
-    NoDialect,
-}
-
-/// How announcements are written and read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Dialect {
-    /// Rendez's own, authenticated: `docs/announcement.md`.
-    Native,
 }
 
 /// An interface, by its name or by an address that it has.
@@ -231,7 +214,7 @@ mod tests {
     #[test]
     fn each_option_that_is_off_is_named() {
         type Change = fn(&mut MulticastConfig);
-        let changes: [(&str, Change); 6] = [
+        let changes: [(&str, Change); 5] = [
             ("`multicast_addr`", |c| c.multicast_addr.clear()),
             ("10.0.0.1", |c| {
                 c.multicast_addr = vec![Ipv4Addr::new(10, 0, 0, 1).into()];
@@ -239,7 +222,6 @@ mod tests {
             ("`port`", |c| c.port = 0),
             ("`ttl`", |c| c.ttl = 0),
             ("`interval`", |c| c.interval = Duration::ZERO),
-            ("`dialects`", |c| c.dialects.clear()),
         ];
         for (names, change) in changes {
             let mut config = MulticastConfig::default();

@@ -1,12 +1,14 @@
 //! Peers that announce themselves by UDP multicast.
 //!
 //! [`Multicast`] is the provider. What it decides is in [`Announcer`], which opens no socket and reads no
-//! clock; what it sends is in [`codec`]; `docs/announcement.md` describes both.
+//! clock; what it sends is in [`codec`]; `docs/announcement.md` describes both. [`dialects`] speaks the
+//! languages of other libraries.
 
 pub mod announcer;
 pub mod codec;
 mod config;
 mod counters;
+pub mod dialects;
 mod interfaces;
 mod members;
 mod session;
@@ -16,8 +18,7 @@ mod socket;
 
 pub use announcer::{Announcer, Now};
 pub use config::{
-    Dialect, GROUP_V4, GROUP_V6, InterfaceChoice, InvalidInterface, InvalidMulticast,
-    MulticastConfig, PORT,
+    GROUP_V4, GROUP_V6, InterfaceChoice, InvalidInterface, InvalidMulticast, MulticastConfig, PORT,
 };
 pub use counters::Counters;
 

@@ -8,15 +8,15 @@ use tokio::time::{Instant, sleep_until};
 
 use super::announcer::{Announcer, Now, boot_id};
 use super::counters::Counters;
-use super::socket::Sockets;
+use super::socket::{Plan, Sockets};
 use super::{Multicast, SharedCounters};
 use crate::discovery::{Feed, Observation, Signal};
 use crate::name::NodeName;
 
 /// How often the interfaces are looked at, and whether something is wrong.
-const LOOK: Duration = Duration::from_secs(3);
+pub(super) const LOOK: Duration = Duration::from_secs(3);
 /// How soon another trouble is told after one was.
-const TELL_AGAIN: Duration = Duration::from_secs(30);
+pub(super) const TELL_AGAIN: Duration = Duration::from_secs(30);
 /// How often refused datagrams are logged.
 const LOG_AGAIN: Duration = Duration::from_secs(60);
 
@@ -45,9 +45,10 @@ impl Session {
             own,
             counters,
         } = provider;
-        let mut sockets = Sockets::new(&config, own.as_ref().is_some_and(is_of_loopback));
+        let loopback_only = own.as_ref().is_some_and(is_of_loopback);
+        let mut sockets = Sockets::new(Plan::native(&config, loopback_only));
         let problem = sockets.scan().problem;
-        let clock = Clock(Instant::now());
+        let clock = Clock::start();
         let now = clock.now();
         let mut rng = rand::rng();
         let boot = boot_id(now, rng.random());
@@ -111,12 +112,7 @@ impl Session {
         while let Some(datagram) = self.announcer.poll_transmit() {
             let sent = self.sockets.send(&datagram);
             self.announcer.count_send_errors(sent.failed);
-            self.not_sent = (sent.went == 0).then(|| match sent.why {
-                Some(error) => format!(
-                    "announcements are not sent: {error}; see that the interface is up, or choose another `interface`"
-                ),
-                None => "announcements are not sent: there is no interface to send them by".to_owned(),
-            });
+            self.not_sent = (sent.went == 0).then(|| sent.trouble());
         }
         self.counters.set(self.announcer.counters());
         while let Some(observation) = self.announcer.poll_observation() {
@@ -178,7 +174,7 @@ impl Session {
     }
 }
 
-async fn until(wake: Option<Instant>) {
+pub(super) async fn until(wake: Option<Instant>) {
     match wake {
         Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
@@ -186,17 +182,21 @@ async fn until(wake: Option<Instant>) {
 }
 
 /// Whether only this host can reach the node.
-fn is_of_loopback(node: &NodeName) -> bool {
+pub(super) fn is_of_loopback(node: &NodeName) -> bool {
     let host = node.host();
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|addr| addr.is_loopback())
 }
 
 /// Reads the clocks; its monotonic time begins when it is made.
 #[derive(Debug, Clone, Copy)]
-struct Clock(Instant);
+pub(super) struct Clock(Instant);
 
 impl Clock {
-    fn now(self) -> Now {
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub fn now(self) -> Now {
         Now {
             monotonic: self.0.elapsed(),
             unix: SystemTime::now()
@@ -205,7 +205,7 @@ impl Clock {
         }
     }
 
-    fn at(self, monotonic: Duration) -> Instant {
+    pub fn at(self, monotonic: Duration) -> Instant {
         self.0 + monotonic
     }
 }

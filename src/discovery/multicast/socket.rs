@@ -26,19 +26,47 @@ const BATCH: usize = 64;
 /// All sockets of a provider.
 #[derive(Debug)]
 pub(super) struct Sockets {
-    groups: Vec<IpAddr>,
-    port: u16,
-    ttl: u8,
-    choices: Vec<InterfaceChoice>,
-    loopback_only: bool,
+    plan: Plan,
     listeners: Vec<Listener>,
-    senders: HashMap<(IpAddr, Link), std::net::UdpSocket>,
+    senders: HashMap<(SocketAddr, Link), std::net::UdpSocket>,
+}
+
+/// Where to send and to listen.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    /// The groups, or with `broadcast` broadcast addresses, and their ports.
+    pub groups: Vec<SocketAddr>,
+    /// Whether to broadcast instead.
+    pub broadcast: bool,
+    /// The IPv4 TTL, the IPv6 hop limit.
+    pub ttl: u8,
+    /// The interfaces that the user chose.
+    pub choices: Vec<InterfaceChoice>,
+    /// Whether to stay on the loopback where nothing was chosen.
+    pub loopback_only: bool,
+    /// The options that say which groups, for messages.
+    pub option: &'static str,
+}
+
+impl Plan {
+    /// What native announcements need.
+    pub fn native(config: &MulticastConfig, loopback_only: bool) -> Self {
+        let at = |&group: &IpAddr| SocketAddr::new(group, config.port);
+        Self {
+            groups: config.multicast_addr.iter().map(at).collect(),
+            broadcast: false,
+            ttl: config.ttl,
+            choices: config.interface.clone(),
+            loopback_only,
+            option: "multicast_addr` or `port",
+        }
+    }
 }
 
 /// Listens to one group.
 #[derive(Debug)]
 struct Listener {
-    group: IpAddr,
+    group: SocketAddr,
     socket: UdpSocket,
     joined: Vec<Link>,
 }
@@ -63,18 +91,25 @@ pub(super) struct Sent {
     pub why: Option<io::Error>,
 }
 
+impl Sent {
+    /// Why nothing went, for people.
+    pub fn trouble(self) -> String {
+        match self.why {
+            Some(error) => format!(
+                "announcements are not sent: {error}; see that the interface is up, or choose another `interface`"
+            ),
+            None => "announcements are not sent: there is no interface to send them by".to_owned(),
+        }
+    }
+}
+
 impl Sockets {
     /// Prepares; opens nothing before the first [`Sockets::scan`].
-    pub fn new(config: &MulticastConfig, loopback_only: bool) -> Self {
-        let mut groups = config.multicast_addr.clone();
-        groups.sort_unstable();
-        groups.dedup();
+    pub fn new(mut plan: Plan) -> Self {
+        plan.groups.sort_unstable();
+        plan.groups.dedup();
         Self {
-            groups,
-            port: config.port,
-            ttl: config.ttl,
-            choices: config.interface.clone(),
-            loopback_only,
+            plan,
             listeners: Vec::new(),
             senders: HashMap::new(),
         }
@@ -91,7 +126,8 @@ impl Sockets {
                 };
             }
         };
-        let (links, missing) = interfaces::choose(&present, &self.choices, self.loopback_only);
+        let (links, missing) =
+            interfaces::choose(&present, &self.plan.choices, self.plan.loopback_only);
         let missing: Vec<String> = missing.into_iter().map(ToString::to_string).collect();
         let mut problems = Problems::default();
         let new_links = self.open(&links, &mut problems);
@@ -103,17 +139,18 @@ impl Sockets {
 
     /// Makes sockets and memberships fit `links`. Answers whether there is a new way to send.
     fn open(&mut self, links: &[Link], problems: &mut Problems) -> bool {
-        let fits = |group: IpAddr, link: &Link| group.is_ipv4() == link.addr.is_ipv4();
+        let fits = |group: SocketAddr, link: &Link| group.is_ipv4() == link.addr.is_ipv4();
         self.senders
             .retain(|(group, link), _| links.contains(link) && fits(*group, link));
         let mut new = false;
-        for &group in &self.groups {
+        let broadcast = self.plan.broadcast;
+        for &group in &self.plan.groups {
             let links: Vec<&Link> = links.iter().filter(|link| fits(group, link)).collect();
             if links.is_empty() {
                 continue;
             }
             if !self.listeners.iter().any(|known| known.group == group) {
-                match listen(group, self.port) {
+                match listen(group, broadcast) {
                     Ok(socket) => self.listeners.push(Listener {
                         group,
                         socket,
@@ -125,13 +162,15 @@ impl Sockets {
             let Some(listener) = self.listeners.iter_mut().find(|l| l.group == group) else {
                 continue;
             };
-            listener.follow(&links, problems);
+            if !broadcast {
+                listener.follow(&links, problems);
+            }
             for link in links {
                 let key = (group, link.clone());
                 if self.senders.contains_key(&key) {
                     continue;
                 }
-                match sender(group, self.port, self.ttl, link) {
+                match sender(group, broadcast, self.plan.ttl, link) {
                     Ok(socket) => {
                         self.senders.insert(key, socket);
                         new = true;
@@ -148,19 +187,21 @@ impl Sockets {
     }
 
     fn problem(&self, present: &[Link], missing: &[String], problems: &Problems) -> Option<String> {
-        let port = self.port;
+        let option = self.plan.option;
         if let Some((group, error)) = &problems.bind {
             let remedy = match error.kind() {
                 ErrorKind::AddrInUse => {
-                    "another program holds the port and does not share it; stop it or set another `port` on all nodes"
+                    "another program holds the port and does not share it; stop it, or set another port by"
                 }
                 ErrorKind::PermissionDenied => {
-                    "the system does not permit it; set a `port` above 1023 on all nodes"
+                    "the system does not permit it; set a port above 1023 by"
                 }
-                _ => "set another `multicast_addr` or `port` on all nodes",
+                _ => "set another group or port by",
             };
             return Some(format!(
-                "cannot listen to {group} on UDP port {port}: {error}: {remedy}"
+                "cannot listen to {} on UDP port {}: {error}: {remedy} `{option}` on all nodes",
+                group.ip(),
+                group.port()
             ));
         }
         let mut names: Vec<&str> = present.iter().map(|link| link.name.as_str()).collect();
@@ -176,7 +217,8 @@ impl Sockets {
         }
         if let Some((group, name, error)) = &problems.join {
             return Some(format!(
-                "cannot join {group} on {name}: {error}; if there are many interfaces, choose with `interface`"
+                "cannot join {} on {name}: {error}; if there are many interfaces, choose with `interface`",
+                group.ip()
             ));
         }
         if !self.senders.is_empty() {
@@ -184,15 +226,17 @@ impl Sockets {
         }
         if let Some((group, name, error)) = &problems.send {
             return Some(format!(
-                "cannot announce to {group} on {name}: {error}; choose another `interface` or `multicast_addr`"
+                "cannot announce to {} on {name}: {error}; choose another `interface` or `{option}`",
+                group.ip()
             ));
         }
         Some(format!(
             "there is no interface with an address of the family of {}; there are {names}: choose another \
-             `interface` or `multicast_addr`",
-            self.groups
+             `interface` or `{option}`",
+            self.plan
+                .groups
                 .iter()
-                .map(ToString::to_string)
+                .map(|group| group.ip().to_string())
                 .collect::<Vec<_>>()
                 .join(", ")
         ))
@@ -249,9 +293,9 @@ impl Sockets {
 /// What went wrong in a look, the last of each kind.
 #[derive(Debug, Default)]
 struct Problems {
-    bind: Option<(IpAddr, io::Error)>,
-    join: Option<(IpAddr, String, io::Error)>,
-    send: Option<(IpAddr, String, io::Error)>,
+    bind: Option<(SocketAddr, io::Error)>,
+    join: Option<(SocketAddr, String, io::Error)>,
+    send: Option<(SocketAddr, String, io::Error)>,
 }
 
 impl Listener {
@@ -263,7 +307,7 @@ impl Listener {
             let stays = links.contains(&link);
             if !stays {
                 // The membership went with the interface; where it did not, it is left.
-                let _ = match group {
+                let _ = match group.ip() {
                     IpAddr::V4(group) => socket.leave_multicast_v4_n(&group, &by_index(link)),
                     IpAddr::V6(group) => socket.leave_multicast_v6(&group, link.index),
                 };
@@ -274,7 +318,7 @@ impl Listener {
             if self.joined.contains(link) {
                 continue;
             }
-            let result = match group {
+            let result = match group.ip() {
                 IpAddr::V4(group) => socket.join_multicast_v4_n(&group, &by_index(link)),
                 IpAddr::V6(group) => socket.join_multicast_v6(&group, link.index),
             };
@@ -294,7 +338,7 @@ fn by_index(link: &Link) -> InterfaceIndexOrAddress {
     InterfaceIndexOrAddress::Index(link.index)
 }
 
-fn udp(group: IpAddr) -> io::Result<Socket> {
+fn udp(group: SocketAddr) -> io::Result<Socket> {
     let domain = if group.is_ipv4() {
         Domain::IPV4
     } else {
@@ -308,8 +352,8 @@ fn udp(group: IpAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// A socket that can join `group`, and hears nothing that it did not join.
-fn listen(group: IpAddr, port: u16) -> io::Result<UdpSocket> {
+/// A socket that can join `group`, and hears nothing that it did not join; or one that hears broadcasts.
+fn listen(group: SocketAddr, broadcast: bool) -> io::Result<UdpSocket> {
     let socket = udp(group)?;
     socket.set_reuse_address(true)?;
     #[cfg(unix)]
@@ -317,7 +361,7 @@ fn listen(group: IpAddr, port: u16) -> io::Result<UdpSocket> {
     if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER) {
         tracing::debug!(%error, "the receive buffer stays at its default");
     }
-    let any = match group {
+    let any = match group.ip() {
         // Linux otherwise hands out what any program of the host has joined.
         IpAddr::V4(_) => {
             #[cfg(target_os = "linux")]
@@ -332,31 +376,42 @@ fn listen(group: IpAddr, port: u16) -> io::Result<UdpSocket> {
     };
     // Bound to the group, no unicast datagram comes in; but Windows does not know that, and for a
     // link-local IPv6 group it would be one socket for each link.
-    let addr = if cfg!(unix) && group.is_ipv4() {
-        group
+    let addr = if cfg!(unix) && group.is_ipv4() && !broadcast {
+        group.ip()
     } else {
         any
     };
-    socket.bind(&SocketAddr::new(addr, port).into())?;
+    socket.bind(&SocketAddr::new(addr, group.port()).into())?;
     UdpSocket::from_std(socket.into())
 }
 
 /// A socket that sends to `group` by `link`, a copy to the host itself included.
-fn sender(group: IpAddr, port: u16, ttl: u8, link: &Link) -> io::Result<std::net::UdpSocket> {
+fn sender(
+    group: SocketAddr,
+    broadcast: bool,
+    ttl: u8,
+    link: &Link,
+) -> io::Result<std::net::UdpSocket> {
     let socket = udp(group)?;
-    let to = match (group, link.addr) {
+    let to = match (group.ip(), link.addr) {
+        (IpAddr::V4(_), IpAddr::V4(addr)) if broadcast => {
+            socket.set_broadcast(true)?;
+            // By this Linux knows the interface that a broadcast leaves by.
+            socket.bind(&SocketAddr::new(addr.into(), 0).into())?;
+            group
+        }
         (IpAddr::V4(_), IpAddr::V4(addr)) => {
             socket.set_multicast_if_v4(&addr)?;
             socket.set_multicast_ttl_v4(ttl.into())?;
             socket.set_multicast_loop_v4(true)?;
             socket.bind(&SocketAddr::new(addr.into(), 0).into())?;
-            SocketAddr::new(group, port)
+            group
         }
-        (IpAddr::V6(group), _) => {
+        (IpAddr::V6(ip), _) => {
             socket.set_multicast_if_v6(link.index)?;
             socket.set_multicast_hops_v6(ttl.into())?;
             socket.set_multicast_loop_v6(true)?;
-            SocketAddrV6::new(group, port, 0, link.index).into()
+            SocketAddrV6::new(ip, group.port(), 0, link.index).into()
         }
         (IpAddr::V4(_), IpAddr::V6(_)) => return Err(ErrorKind::AddrNotAvailable.into()),
     };
@@ -389,7 +444,9 @@ mod tests {
     #[tokio::test]
     async fn three_share_a_port_and_each_hears_all() {
         let config = config(GROUP, free_port(), "127.0.0.1");
-        let mut all: Vec<_> = (0..3).map(|_| Sockets::new(&config, false)).collect();
+        let mut all: Vec<_> = (0..3)
+            .map(|_| Sockets::new(Plan::native(&config, false)))
+            .collect();
         for sockets in &mut all {
             let scan = sockets.scan();
             assert_eq!((scan.new_links, scan.problem), (true, None));
@@ -412,7 +469,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_too_long_is_seen_to_be() {
         let config = config(GROUP, free_port(), "127.0.0.1");
-        let mut sockets = Sockets::new(&config, false);
+        let mut sockets = Sockets::new(Plan::native(&config, false));
         sockets.scan();
         sockets.send(&[7; 9000]);
         sockets.readable().await;
@@ -423,7 +480,7 @@ mod tests {
     async fn a_port_that_is_not_shared_is_told_with_a_remedy() {
         let taken = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
         let port = taken.local_addr().unwrap().port();
-        let mut sockets = Sockets::new(&config(GROUP, port, "127.0.0.1"), false);
+        let mut sockets = Sockets::new(Plan::native(&config(GROUP, port, "127.0.0.1"), false));
         let problem = sockets.scan().problem.unwrap();
         assert!(problem.contains(&format!("UDP port {port}")), "{problem}");
         assert!(problem.contains("does not share it"), "{problem}");
@@ -438,7 +495,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_interface_that_is_not_there_is_told() {
-        let mut sockets = Sockets::new(&config(GROUP, free_port(), "nosuch0"), false);
+        let mut sockets = Sockets::new(Plan::native(&config(GROUP, free_port(), "nosuch0"), false));
         let problem = sockets.scan().problem.unwrap();
         assert!(problem.contains("nosuch0 is not there"), "{problem}");
         assert!(problem.contains("there are "), "{problem}");
@@ -448,7 +505,7 @@ mod tests {
     #[tokio::test]
     async fn a_family_that_the_interface_lacks_is_told() {
         let v6 = super::super::GROUP_V6.into();
-        let mut sockets = Sockets::new(&config(v6, free_port(), "127.0.0.1"), false);
+        let mut sockets = Sockets::new(Plan::native(&config(v6, free_port(), "127.0.0.1"), false));
         let problem = sockets.scan().problem.unwrap();
         assert!(problem.contains("family"), "{problem}");
     }
