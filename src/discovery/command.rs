@@ -118,6 +118,9 @@ impl Poll for Program {
 
 impl Program {
     fn spawn(&self) -> std::io::Result<Child> {
+        // The BEAM leaves its sockets open to what a library in it starts. A program that outlived its node would
+        // keep the node's port taken and, by the connection to EPMD, its name.
+        close_fds::set_fds_cloexec_threadsafe(3, &[]);
         Command::new(&self.program)
             .args(&self.arguments)
             .stdin(Stdio::null())

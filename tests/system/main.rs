@@ -9,10 +9,14 @@ mod support;
 mod package;
 
 mod cloud;
+mod command;
 mod dialects;
 mod dns;
 mod epmd;
+mod file;
+mod hosts_file;
 mod kubernetes;
 mod list;
 mod module;
 mod multicast;
+mod subnet;
