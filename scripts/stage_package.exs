@@ -72,7 +72,9 @@ defmodule StagePackage do
 
     crate = File.read!(Path.join(@repository, "Cargo.toml"))
     nif = File.read!(Path.join(@repository, "native/rendez_nif/Cargo.toml"))
-    wanted = nif |> line(~r/^rendez = /) |> feature_list()
+    # What the NIF takes, and what it can be asked to take.
+    asked = for [_, name] <- Regex.scan(~r|"rendez/([^"]*)"|, nif), do: name
+    wanted = (nif |> line(~r/^rendez = /) |> feature_list()) ++ asked
     nif = nif |> sections() |> drop_sections() |> join() |> replace_once(~s(path = "../.."), ~s(path = ".."))
     crate = crate |> replace_once(~s("native/rendez_nif"), ~s("rendez_nif")) |> sections() |> drop_sections()
 
