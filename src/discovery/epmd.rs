@@ -586,6 +586,19 @@ pub(super) mod tests {
         assert!(error.0.contains("nothing listens at 127.0.0.2"), "{error}");
     }
 
+    #[tokio::test]
+    async fn of_many_hosts_that_fail_the_first_are_told_and_the_others_counted() {
+        let (port, _nodes) = fake("127.0.0.1", 0).await;
+        let hosts: Vec<String> = (2..7).map(|number| format!("127.0.0.{number}")).collect();
+        let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+        let error = provider(&hosts, port).poll().await.unwrap_err().0;
+        assert!(
+            error.contains("127.0.0.4") && !error.contains("127.0.0.5"),
+            "{error}"
+        );
+        assert!(error.ends_with("; and 2 more hosts"), "{error}");
+    }
+
     #[test]
     fn hosts_are_written_as_the_own_node_writes_them() {
         let part = |given, own: &str| host_part(given, Some(&own.parse().unwrap()));
