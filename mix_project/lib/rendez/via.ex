@@ -53,8 +53,11 @@ defmodule Rendez.Via do
     {via, flat} = Keyword.pop(env, :via, [])
 
     case Enum.map(if(is_list(via) or is_map(via), do: Enum.to_list(via), else: [via]), &entry/1) do
-      [{_, nil}] -> Keyword.drop(flat, [:name, :dist, :clusters, :included_applications | :rendez_nif.cluster_options()])
-      entries -> Enum.find_value(entries, [], fn {kind, options} -> is_same(kind, word) && Enum.to_list(options || []) end)
+      [{_, nil}] ->
+        Keyword.drop(flat, [:name, :dist, :clusters, :included_applications | :rendez_nif.cluster_options()])
+
+      entries ->
+        Enum.find_value(entries, [], fn {kind, options} -> is_same(kind, word) && Enum.to_list(options || []) end)
     end
   end
 
