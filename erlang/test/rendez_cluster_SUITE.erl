@@ -456,8 +456,11 @@ a_node_that_is_not_alive_for_a_while(Config) ->
 cluster_pid() -> pid_to_list(whereis(rendez)).
 
 rename(Node) ->
+    ok = sys:suspend(rendez),
     ok = net_kernel:stop(),
-    name(Node, 100).
+    Named = name(Node, 100),
+    ok = sys:resume(rendez),
+    Named.
 
 %% EPMD may still know a node that has just ended by the name.
 name(Node, Left) ->
