@@ -219,11 +219,16 @@ async fn clusters_and_secrets_keep_apart_and_say_so() {
         );
         assert!(peer.view.is_empty());
     }
-    let counters = a.counters.get();
-    assert!(
-        counters.forged > 0 && counters.other_cluster > 0,
-        "{counters:?}"
-    );
+    // What was complained of came from `b`; what `c` says may still be on its way.
+    let start = Instant::now();
+    loop {
+        let counters = a.counters.get();
+        if counters.forged > 0 && counters.other_cluster > 0 {
+            break;
+        }
+        assert!(start.elapsed() < PATIENCE, "{counters:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     for peer in [a, b, c] {
         peer.stop().await;
     }
@@ -336,8 +341,6 @@ async fn a_flood_of_hostile_datagrams_costs_nothing_and_a_real_node_joins_throug
     a.knows(1).await;
     b.knows(1).await;
     let captured = stranger.capture(4);
-    // What is replayed later than a second after it was sent is told from a second interface's copy.
-    tokio::time::sleep(Duration::from_millis(1200)).await;
 
     let before = resident();
     let sent = Arc::new(AtomicU64::new(0));
@@ -383,13 +386,21 @@ async fn a_flood_of_hostile_datagrams_costs_nothing_and_a_real_node_joins_throug
     }
     let counters = a.counters.get();
     println!("{counters:?}");
-    for (cause, count) in counters.named() {
-        if matches!(
-            cause,
-            "forged" | "truncated" | "oversized" | "foreign" | "replayed"
-        ) {
-            assert!(count > 10, "{cause}: {counters:?}");
-        }
+    // What is replayed within a second of the last announcement of its sender counts as the copy that
+    // another interface brings, so which of the two it is hangs on when the flood met the steady beat.
+    // To its own sender it is neither, and what was captured may come of one sender alone.
+    let replayed = [counters, b.counters.get()]
+        .map(|heard| heard.replayed + heard.duplicate)
+        .iter()
+        .sum();
+    for (cause, count) in [
+        ("forged", counters.forged),
+        ("truncated", counters.truncated),
+        ("oversized", counters.oversized),
+        ("foreign", counters.foreign),
+        ("replayed", replayed),
+    ] {
+        assert!(count > 10, "{cause}: {counters:?}");
     }
     assert_eq!((counters.malformed, counters.full), (0, 0), "{counters:?}");
     for peer in [a, b, late] {
