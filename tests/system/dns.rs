@@ -217,11 +217,9 @@ fn services_name_the_ports_of_nodes_without_epmd() {
     let mut nodes = [0, 1, 2].map(|index| start_with(&nobody, &node(index, true), &environment));
     let took = wait_for_mesh(&mut nodes);
     println!("dns: three nodes without EPMD whole {took:?} after the last one started");
+    // By its number: what knows the name `localhost` is not the same everywhere, and not asked here.
     for node in &mut nodes {
-        assert_eq!(
-            node.eval("erl_epmd:names(\"localhost\")"),
-            "{error,address}"
-        );
+        assert_eq!(node.eval("erl_epmd:names({127,0,0,1})"), "{error,address}");
     }
 
     // A distribution of one's own gets the port too.
