@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, ReadHalf, 
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::close::CloseReason;
 use super::etf;
 use super::frame::{Frame, FrameError, FrameReader, PASS_THROUGH};
 use super::handshake::Peer;
@@ -37,35 +38,6 @@ impl Default for LinkOptions {
             max_message: 64 * 1024 * 1024,
         }
     }
-}
-
-/// Why a connection ended.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CloseReason {
-    /// The peer closed it: it ended, or it was told to disconnect.
-    #[error("the peer closed the connection")]
-    ByPeer,
-    /// The peer was silent for longer than `net_ticktime`.
-    #[error(
-        "nothing came for {0:?} (net_ticktime): the peer hangs, or the network between is gone"
-    )]
-    Silent(Duration),
-    /// The peer took nothing for longer than `net_ticktime`.
-    #[error("the peer took nothing for {0:?} (net_ticktime)")]
-    Stuck(Duration),
-    /// This side closed it.
-    #[error("the connection was closed here")]
-    Local,
-    /// The peer came back over a new connection.
-    #[error("a newer connection to the same node took its place")]
-    Replaced,
-    /// The operating system reported an error.
-    #[error("the connection broke: {0}")]
-    Broken(String),
-    /// The peer sent what the protocol does not have.
-    #[error("the peer broke the protocol: {0}")]
-    Protocol(String),
 }
 
 impl From<FrameError> for CloseReason {

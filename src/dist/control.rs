@@ -711,7 +711,7 @@ mod tests {
     }
 
     fn term(bytes: Vec<u8>) -> Term {
-        let mut decoder = Decoder::new(bytes.into(), &[], Limits::default());
+        let mut decoder = Decoder::new(&bytes, &[], Limits::default());
         let term = decoder.term().unwrap();
         decoder.finish().unwrap();
         term

@@ -13,6 +13,8 @@
 //! Sources: [distribution protocol](https://www.erlang.org/doc/apps/erts/erl_dist_protocol.html),
 //! [external term format](https://www.erlang.org/doc/apps/erts/erl_ext_dist.html).
 
+pub mod channel;
+mod close;
 mod connection;
 pub mod control;
 mod diagnose;
@@ -25,7 +27,8 @@ pub mod header;
 mod locate;
 mod tap;
 
-pub use connection::{CloseReason, Connection, LinkOptions, SendError};
+pub use close::CloseReason;
+pub use connection::{Connection, LinkOptions, SendError};
 pub use diagnose::diagnose;
 pub use dial::{DialOptions, dial};
 pub use error::ConnectError;

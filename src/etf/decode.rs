@@ -88,24 +88,27 @@ pub fn decode(input: &Bytes) -> Result<Term, DecodeError> {
 /// # Errors
 /// See [`DecodeError`].
 pub fn decode_with(input: &Bytes, limits: Limits) -> Result<Term, DecodeError> {
-    let mut decoder = Decoder::new(input.clone(), &[], limits);
-    let version = decoder.u8()?;
-    if version != tags::VERSION {
-        return Err(DecodeError::Version(version));
-    }
+    let mut decoder = Decoder::sharing(input, &[], limits);
+    decoder.version()?;
     if decoder.peek() == Some(tags::COMPRESSED) {
         decoder.position += 1;
-        decoder.inflate()?;
+        let inflated = decoder.inflate()?;
+        let inner = Decoder::sharing(&inflated, &[], limits);
+        return Decoder {
+            memory_left: decoder.memory_left,
+            ..inner
+        }
+        .only_term();
     }
-    let term = decoder.term()?;
-    decoder.finish()?;
-    Ok(term)
+    decoder.only_term()
 }
 
 /// Reads terms one after the other from a buffer; atoms may refer to a message's table.
 #[derive(Debug)]
 pub struct Decoder<'a> {
-    input: Bytes,
+    input: &'a [u8],
+    /// What `input` is the bytes of, when large binaries may share it.
+    owner: Option<&'a Bytes>,
     position: usize,
     atoms: &'a [Atom],
     depth_left: u16,
@@ -119,21 +122,49 @@ pub struct Decoder<'a> {
 const SHARED_BINARY: usize = 1024;
 
 impl<'a> Decoder<'a> {
-    /// Reads from `input`; `ATOM_CACHE_REF` finds its atoms in `atoms`.
+    /// Reads from `input`, of which nothing is kept; `ATOM_CACHE_REF` finds its atoms in `atoms`.
     #[must_use]
-    pub fn new(input: Bytes, atoms: &'a [Atom], limits: Limits) -> Self {
+    pub fn new(input: &'a [u8], atoms: &'a [Atom], limits: Limits) -> Self {
         let memory_left = input
             .len()
             .saturating_mul(limits.memory_per_byte)
             .saturating_add(limits.memory);
         Self {
             input,
+            owner: None,
             position: 0,
             atoms,
             depth_left: limits.depth,
             memory_left,
             promised: 0,
         }
+    }
+
+    /// As [`Decoder::new`], but large binaries share the buffer instead of being copied, and so keep it
+    /// alive.
+    #[must_use]
+    pub fn sharing(input: &'a Bytes, atoms: &'a [Atom], limits: Limits) -> Self {
+        Self {
+            owner: Some(input),
+            ..Self::new(input, atoms, limits)
+        }
+    }
+
+    /// Reads the version byte that starts a term outside of a message with a distribution header.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] or [`DecodeError::Version`].
+    pub fn version(&mut self) -> Result<(), DecodeError> {
+        match self.u8()? {
+            tags::VERSION => Ok(()),
+            other => Err(DecodeError::Version(other)),
+        }
+    }
+
+    fn only_term(mut self) -> Result<Term, DecodeError> {
+        let term = self.term()?;
+        self.finish()?;
+        Ok(term)
     }
 
     /// Bytes not yet read.
@@ -232,7 +263,7 @@ impl<'a> Decoder<'a> {
         self.input.get(self.position).copied()
     }
 
-    fn take(&mut self, length: usize) -> Result<&[u8], DecodeError> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
         let end = self
             .position
             .checked_add(length)
@@ -272,12 +303,12 @@ impl<'a> Decoder<'a> {
     fn bytes(&mut self, length: usize) -> Result<Bytes, DecodeError> {
         let start = self.position;
         let taken = self.take(length)?;
-        if length < SHARED_BINARY {
-            let copied = Bytes::copy_from_slice(taken);
-            self.charge(length)?;
-            Ok(copied)
-        } else {
-            Ok(self.input.slice(start..start + length))
+        match self.owner {
+            Some(owner) if length >= SHARED_BINARY => Ok(owner.slice(start..start + length)),
+            _ => {
+                self.charge(length)?;
+                Ok(Bytes::copy_from_slice(taken))
+            }
         }
     }
 
@@ -560,8 +591,8 @@ impl<'a> Decoder<'a> {
         int.ok_or(DecodeError::Value("a field of a fun"))
     }
 
-    /// Replaces the rest of the input by what it inflates to, within what may be spent.
-    fn inflate(&mut self) -> Result<(), DecodeError> {
+    /// What the rest of the input inflates to, within what may be spent.
+    fn inflate(&mut self) -> Result<Bytes, DecodeError> {
         let size = self.length()?;
         self.charge(size)?;
         let mut inflated = Vec::new();
@@ -579,9 +610,7 @@ impl<'a> Decoder<'a> {
         let used = usize::try_from(inflater.total_in()).map_err(|_| DecodeError::Compressed)?;
         self.position += used;
         self.finish()?;
-        self.input = inflated.into();
-        self.position = 0;
-        Ok(())
+        Ok(inflated.into())
     }
 }
 

@@ -1,0 +1,79 @@
+//! The message path of a connection that passed the handshake: control messages and their payloads,
+//! both ways.
+//!
+//! What decides is pure: the decoder turns bytes into messages, the encoder messages into
+//! bytes, the ticker counts into ticks and dead peers. Around them stand a task that writes and a
+//! [`Receiver`] that reads, over any stream.
+//!
+//! <https://www.erlang.org/doc/apps/erts/erl_dist_protocol.html#protocol-between-connected-nodes>
+
+mod malformed;
+mod receiver;
+mod sender;
+
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub use malformed::Malformed;
+pub use receiver::{Incoming, Receiver};
+pub use sender::{SendError, Sender};
+
+/// How a connection keeps itself.
+#[derive(Debug, Clone, Copy)]
+pub struct ChannelOptions {
+    /// The flags that both sides have, as the handshake left them.
+    pub flags: u64,
+    /// After how much silence the peer counts as dead, give or take a quarter; a tick goes out after a
+    /// quarter of it in which nothing else did. OTP's `net_ticktime`, which has to be the same on both
+    /// sides. Default 60 s.
+    pub tick_time: Duration,
+    /// The longest message that is taken, in bytes; a longer one ends the connection. Default 128 MiB.
+    pub max_message: usize,
+    /// How many bytes of messages whose last fragment has not come are kept, in all. Default 512 MiB.
+    pub max_assembly: usize,
+    /// How many bytes may wait for the peer before [`Sender::send`] waits too. Default 1 MiB, as OTP's
+    /// `+zdbbl`.
+    pub high_water: usize,
+    /// How many bytes may wait for the peer when what the node itself has to say ([`Sender::signal`])
+    /// comes on top; beyond it the connection ends. Default 16 MiB.
+    pub hard_limit: usize,
+    /// What decoding one message may cost.
+    pub limits: crate::etf::Limits,
+}
+
+impl Default for ChannelOptions {
+    fn default() -> Self {
+        Self {
+            flags: 0,
+            tick_time: crate::dist::DEFAULT_TICK_TIME,
+            max_message: 128 << 20,
+            max_assembly: 512 << 20,
+            high_water: 1 << 20,
+            hard_limit: 16 << 20,
+            limits: crate::etf::Limits::default(),
+        }
+    }
+}
+
+/// Takes over a stream that passed the handshake. Has to be called within a tokio runtime: writing and
+/// ticking go on in a task of their own.
+///
+/// The connection ends when [`Sender::close`] is called, the [`Receiver`] is dropped, or it breaks.
+pub fn open<S>(stream: S, options: ChannelOptions) -> (Sender, Receiver)
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    let (reader, writer) = tokio::io::split(stream);
+    open_halves(reader, writer, options)
+}
+
+/// As [`open`], for a stream that has halves of its own, as TCP does: they need no lock.
+pub fn open_halves<R, W>(reader: R, writer: W, options: ChannelOptions) -> (Sender, Receiver)
+where
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    let _ = (reader, writer, options);
+    todo!()
+}
