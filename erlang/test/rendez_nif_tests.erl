@@ -4,6 +4,7 @@
 
 -include_lib("eunit/include/eunit.hrl").
 
+-define(HOLD_CALLS, 3).
 -define(LIST(Names), #{via => [{list, #{node_list => Names}}], node => <<"a@127.0.0.1">>, cookie => <<"c">>}).
 
 -define(EXTERNAL, #{via => [{external, <<"mod">>}], node => <<"a@127.0.0.1">>}).
@@ -174,19 +175,20 @@ long_calls_hold_no_scheduler_test_() ->
     {timeout, 60, fun() ->
         Names = [iolist_to_binary(["n", integer_to_list(N), "@h.x"]) || N <- lists:seq(1, 100_000)],
         {ok, Handle, _} = rendez_nif:start(self(), ?EXTERNAL),
-        [?assertEqual({What, []}, {What, holds(Call)})
+        [?assertMatch({What, Held} when length(Held) < ?HOLD_CALLS, {What, holds(Call)})
          || {What, Call} <- [{observe, fun() -> ok = rendez_nif:observe(Handle, <<"mod">>, {snapshot, Names}) end},
                              {check, fun() -> ok = rendez_nif:check(?LIST(Names)) end}]],
         rendez_nif:stop(Handle)
     end}.
 
-%% The times that `Call' held a scheduler for at least half as long as it took.
+%% The times that `Call' held a scheduler for at least half as long as it took. A call that runs on one does so
+%% each time; on a busy machine the operating system may take a scheduler away in the middle of one of them.
 holds(Call) ->
     _ = Call(),
     {Micros, _} = timer:tc(Call),
     Self = self(),
     _ = erlang:system_monitor(Self, [{long_schedule, max(1, Micros div 2000)}]),
-    {Pid, Monitor} = spawn_monitor(fun() -> [Call() || _ <- [1, 2, 3]], exit(normal) end),
+    {Pid, Monitor} = spawn_monitor(fun() -> [Call() || _ <- lists:seq(1, ?HOLD_CALLS)], exit(normal) end),
     receive {'DOWN', Monitor, process, Pid, _} -> ok end,
     timer:sleep(50),
     _ = erlang:system_monitor(undefined),
