@@ -18,8 +18,6 @@ pub mod panics;
 pub mod secret;
 #[cfg(feature = "sidecar")]
 pub mod sidecar;
-#[cfg(feature = "dist")]
-pub mod term;
 
 pub use name::{InvalidName, NodeName};
 #[cfg(feature = "node")]

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use clap::Args;
-use rendez::{NodeName, term};
+use rendez::NodeName;
+use rendez::dist::bridge::{ours, theirs};
+use rendez::etf::Term;
 
 use super::cookie::CookieArgs;
 use super::output::{Failure, Output};
@@ -50,7 +52,8 @@ impl Call {
             .iter()
             .enumerate()
             .map(|(index, text)| {
-                term::parse(text).map_err(|error| {
+                let term = text.parse::<Term>();
+                term.map(|term| theirs(&term)).map_err(|error| {
                     Failure::words(format!("argument {} is no Erlang term: {error}", index + 1))
                 })
             })
@@ -73,11 +76,11 @@ impl Call {
             )
             .await;
         node.stop().await;
-        let result = answered.map_err(peer::failure)?;
+        let result = ours(&answered.map_err(peer::failure)?);
         if output.is_json() {
             output.json(&term_json::json(&result, &self.node))
         } else {
-            output.line(&term::show(&result).at(self.node.as_str()).to_string())
+            output.line(&result.shown_at(self.node.as_str()).to_string())
         }
     }
 }

@@ -1,44 +1,38 @@
 //! An Erlang term as JSON, for scripts. What JSON has no word for becomes text, so it is one way only.
 
-use eetf::Term;
-use rendez::{NodeName, term};
+use rendez::NodeName;
+use rendez::etf::Term;
 use serde_json::{Map, Number, Value};
 
 /// The term as JSON; pids and the like are shown as `node` shows them.
 pub fn json(term: &Term, node: &NodeName) -> Value {
     let all = |terms: &[Term]| Value::Array(terms.iter().map(|term| json(term, node)).collect());
     match term {
-        Term::Atom(atom) => match atom.name.as_str() {
+        Term::Atom(atom) => match atom.as_str() {
             "true" => Value::Bool(true),
             "false" => Value::Bool(false),
             "nil" | "null" | "undefined" => Value::Null,
             name => Value::String(name.to_owned()),
         },
-        Term::FixInteger(number) => Value::from(number.value),
+        Term::Int(number) => Value::from(*number),
         // Larger numbers lose digits in most readers of JSON.
-        Term::BigInteger(number) => match i64::try_from(&number.value) {
-            Ok(number) => Value::from(number),
-            Err(_) => Value::String(number.value.to_string()),
-        },
-        Term::Float(number) => Number::from_f64(number.value).map_or(Value::Null, Value::Number),
-        Term::Binary(binary) => match std::str::from_utf8(&binary.bytes) {
+        Term::BigInt(number) => Value::String(number.to_string()),
+        Term::Float(number) => Number::from_f64(*number).map_or(Value::Null, Value::Number),
+        Term::Binary(bytes) => match std::str::from_utf8(bytes) {
             Ok(text) => Value::String(text.to_owned()),
             Err(_) => shown(term, node),
         },
         // Erlang's strings are lists; one that would be shown as text is text.
-        Term::ByteList(list) => match shown(term, node) {
-            Value::String(text) if text.starts_with('"') => {
-                Value::String(list.bytes.iter().copied().map(char::from).collect())
-            }
-            _ => Value::Array(list.bytes.iter().copied().map(Value::from).collect()),
+        Term::List(elements) => match term.to_string() {
+            text if text.starts_with('"') => Value::String(characters(elements)),
+            _ => all(elements),
         },
-        Term::List(list) => all(&list.elements),
-        Term::Tuple(tuple) => all(&tuple.elements),
+        Term::Tuple(elements) => all(elements),
         Term::Map(map) => {
-            let entries = map.map.iter().map(|(key, value)| {
+            let entries = map.0.iter().map(|(key, value)| {
                 let key = match json(key, node) {
                     Value::String(text) => text,
-                    _ => term::show(key).at(node.as_str()).to_string(),
+                    _ => key.shown_at(node.as_str()).to_string(),
                 };
                 (key, json(value, node))
             });
@@ -49,7 +43,12 @@ pub fn json(term: &Term, node: &NodeName) -> Value {
 }
 
 fn shown(term: &Term, node: &NodeName) -> Value {
-    Value::String(term::show(term).at(node.as_str()).to_string())
+    Value::String(term.shown_at(node.as_str()).to_string())
+}
+
+fn characters(elements: &[Term]) -> String {
+    let character = |term: &Term| char::from_u32(u32::try_from(term.as_int()?).ok()?);
+    elements.iter().filter_map(character).collect()
 }
 
 #[cfg(test)]
@@ -78,7 +77,7 @@ mod tests {
             ("fun a:b/1", r#""fun a:b/1""#),
         ] {
             assert_eq!(
-                json(&term::parse(text).unwrap(), &node).to_string(),
+                json(&text.parse().unwrap(), &node).to_string(),
                 expected,
                 "{text}"
             );

@@ -13,6 +13,7 @@
 //! Sources: [distribution protocol](https://www.erlang.org/doc/apps/erts/erl_dist_protocol.html),
 //! [external term format](https://www.erlang.org/doc/apps/erts/erl_ext_dist.html).
 
+pub mod bridge;
 pub mod channel;
 mod close;
 mod connection;

@@ -1,4 +1,4 @@
-//! The external term format: terms, and the codec between them and bytes. Pure.
+//! The external term format: terms, the codec between them and bytes, and their [`text`]. Pure.
 //!
 //! The format is OTP's: <https://www.erlang.org/doc/apps/erts/erl_ext_dist.html>.
 
@@ -7,6 +7,7 @@ mod decode;
 mod encode;
 mod tags;
 mod term;
+pub mod text;
 
 pub use atom::{Atom, AtomTooLong};
 pub use decode::{DecodeError, Decoder, Limits, decode, decode_with};

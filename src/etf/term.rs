@@ -1,6 +1,7 @@
 //! A term of Erlang as a value of Rust.
 
-use std::hash::{Hash, Hasher};
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
 use num_bigint::BigInt;
@@ -84,12 +85,23 @@ impl Map {
     }
 }
 
+/// From how many pairs on two maps are compared by hashing.
+const HASHED: usize = 16;
+
 impl PartialEq for Map {
     fn eq(&self, other: &Self) -> bool {
         // Two encoders that agree on the order are the common case; then no look-up is needed.
-        self.0 == other.0
-            || (self.0.len() == other.0.len()
-                && self.0.iter().all(|(k, v)| other.get(k) == Some(v)))
+        if self.0 == other.0 {
+            return true;
+        }
+        if self.0.len() != other.0.len() {
+            return false;
+        }
+        if self.0.len() < HASHED {
+            return self.0.iter().all(|(k, v)| other.get(k) == Some(v));
+        }
+        let other: HashMap<_, _> = other.0.iter().map(|(k, v)| (k, v)).collect();
+        self.0.iter().all(|(k, v)| other.get(k) == Some(&v))
     }
 }
 
@@ -97,7 +109,13 @@ impl Eq for Map {}
 
 impl Hash for Map {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // Equal maps may differ in order, so only what does not depend on it goes in.
+        // Equal maps may differ in order, which a sum does not show.
+        let pairs = self.0.iter().map(|pair| {
+            let mut hasher = DefaultHasher::new();
+            pair.hash(&mut hasher);
+            hasher.finish()
+        });
+        state.write_u64(pairs.fold(0, u64::wrapping_add));
         state.write_usize(self.0.len());
     }
 }

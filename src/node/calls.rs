@@ -7,10 +7,10 @@ use std::time::Duration;
 use eetf::{Reference, Term};
 use tokio::sync::oneshot;
 
+use crate::dist::bridge::ours;
 use crate::dist::etf::Unsendable;
 use crate::dist::{CloseReason, ConnectError, Connection};
 use crate::name::NodeName;
-use crate::term::show;
 
 /// Why a call has no answer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -38,7 +38,7 @@ pub enum CallError {
     /// The process that should answer is not there, or ended instead of answering.
     #[error(
         "the process {server} on {peer} did not answer but ended: {}",
-        show(reason)
+        ours(reason)
     )]
     Exited {
         /// The node that was called.
@@ -49,7 +49,7 @@ pub enum CallError {
         reason: Term,
     },
     /// The function raised or exited, or does not exist: what `rpc:call` gives as `{badrpc, Reason}`.
-    #[error("the call failed on {peer}: {}", show(reason))]
+    #[error("the call failed on {peer}: {}", ours(reason))]
     BadRpc {
         /// The node that was called.
         peer: NodeName,

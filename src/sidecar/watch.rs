@@ -20,10 +20,10 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
 
 use crate::dist::Connection;
+use crate::dist::bridge::ours;
 use crate::name::NodeName;
 use crate::node::terms::{atom, atom_name, elements, is_atom, list, tuple};
 use crate::node::{Mailbox, Node};
-use crate::term::show;
 
 /// What the watcher does. `To` is the mailbox here; its `DOWN` is the end of the connection.
 const WATCHER: &str = "
@@ -198,7 +198,7 @@ async fn start(
 
 /// Has the attached node read the watcher's source.
 async fn forms(watch: &Watch) -> Result<Term, String> {
-    let refused = |what: &Term| format!("its source was not understood: {}", show(what));
+    let refused = |what: &Term| format!("its source was not understood: {}", ours(what));
     let source = Term::from(eetf::ByteList::from(WATCHER));
     let scanned = watch.call("erl_scan", "string", vec![source]).await?;
     let tokens = match elements(scanned.clone()) {
@@ -228,7 +228,7 @@ async fn forward(watch: &Watch, mailbox: &mut Mailbox) -> String {
     while let Some(message) = mailbox.receive().await {
         let change = match message {
             Message::Send(sent) => change(sent.message, watch.node.name()),
-            Message::MonitorPExit(exit) => return show(&exit.reason).to_string(),
+            Message::MonitorPExit(exit) => return ours(&exit.reason).to_string(),
             _ => None,
         };
         if let Some(change) = change

@@ -3,47 +3,52 @@
 use std::cmp::Ordering;
 use std::fmt::{self, Display, Write as _};
 
-use eetf::{Atom, InternalFun, Map, Pid, Port, Reference, Term};
 use num_bigint::BigInt;
 
-use super::atom;
 use super::float::float_text;
+use super::quoting;
+use crate::etf::{Atom, BitString, Export, Fun, Map, Pid, Port, Reference, Term};
 
-/// Shows a term as Erlang would: see [`Shown`].
-#[must_use]
-pub fn show(term: &Term) -> Shown<'_> {
-    Shown { term, home: None }
-}
-
-/// A term to be shown.
+/// A term to be shown as the node would that [`Term::shown_at`] names.
 ///
 /// Text is shown as text: a list of printable Latin-1 characters, a binary of printable UTF-8 or Latin-1. Maps
 /// are in the order of their keys: numbers, then atoms, then the rest. Pids, ports, references and closures
-/// have no syntax of their own in Erlang; they are shown, but [`parse`](super::parse) does not read them.
-#[derive(Clone, Copy)]
+/// have no syntax of their own in Erlang; they are shown, but not read back.
+#[derive(Debug, Clone, Copy)]
 pub struct Shown<'a> {
     term: &'a Term,
     home: Option<&'a str>,
 }
 
-impl<'a> Shown<'a> {
+impl Term {
     /// Shows pids, ports and references of that node as the node itself would, `<0.9.0>`, so that they can be
-    /// pasted into its shell. Those of other nodes carry their node's name: `<shop@10.0.0.7.9.0>`.
+    /// pasted into its shell. Those of other nodes carry their node's name, as all do without this:
+    /// `<shop@10.0.0.7.9.0>`.
     #[must_use]
-    pub fn at(self, node: &'a str) -> Self {
-        Self {
+    pub fn shown_at<'a>(&'a self, node: &'a str) -> Shown<'a> {
+        Shown {
+            term: self,
             home: Some(node),
-            ..self
         }
     }
+}
 
+impl Display for Term {
+    /// As Erlang writes it: see [`Shown`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let home = None;
+        Shown { term: self, home }.fmt(f)
+    }
+}
+
+impl<'a> Shown<'a> {
     fn of(self, term: &'a Term) -> Self {
         Self { term, ..self }
     }
 
     /// The first number of a pid, port or reference, which says whose it is.
     fn owner(self, node: &'a Atom) -> Owner<'a> {
-        Owner((self.home != Some(&node.name)).then_some(&node.name))
+        Owner((self.home != Some(node.as_str())).then_some(node.as_str()))
     }
 
     fn items(self, f: &mut fmt::Formatter<'_>, items: &'a [Term]) -> fmt::Result {
@@ -59,7 +64,7 @@ impl<'a> Shown<'a> {
     fn list(self, f: &mut fmt::Formatter<'_>, items: &'a [Term]) -> fmt::Result {
         let text: Option<String> = items.iter().map(character).collect();
         match text {
-            Some(text) if !items.is_empty() => atom::write_quoted(f, text.chars(), '"'),
+            Some(text) if !items.is_empty() => quoting::write_quoted(f, text.chars(), '"'),
             _ => {
                 f.write_char('[')?;
                 self.items(f, items)?;
@@ -70,7 +75,7 @@ impl<'a> Shown<'a> {
 
     fn map(self, f: &mut fmt::Formatter<'_>, map: &'a Map) -> fmt::Result {
         let mut entries: Vec<_> = map
-            .map
+            .0
             .iter()
             .map(|(key, value)| (Key::of(key, self), value))
             .collect();
@@ -90,64 +95,99 @@ impl Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let me = *self;
         match self.term {
-            Term::Atom(name) => write_atom(f, name),
-            Term::FixInteger(number) => write!(f, "{}", number.value),
-            Term::BigInteger(number) => write!(f, "{}", number.value),
-            Term::Float(number) => f.write_str(&float_text(number.value)),
-            Term::Pid(Pid {
-                node, id, serial, ..
-            }) => write!(f, "<{}.{id}.{serial}>", me.owner(node)),
-            Term::Port(Port { node, id, .. }) => write!(f, "#Port<{}.{id}>", me.owner(node)),
-            Term::Reference(reference) => {
-                let Reference { node, id, .. } = &**reference;
-                write!(f, "#Ref<{}", me.owner(node))?;
-                // The wire has the least significant number first.
-                for number in id.iter().rev() {
-                    write!(f, ".{number}")?;
-                }
-                f.write_char('>')
-            }
-            Term::ExternalFun(fun) => {
-                f.write_str("fun ")?;
-                write_atom(f, &fun.module)?;
-                f.write_char(':')?;
-                write_atom(f, &fun.function)?;
-                write!(f, "/{}", fun.arity)
-            }
-            Term::InternalFun(fun) => {
-                let (module, index, uniq) = match &**fun {
-                    InternalFun::Old {
-                        module,
-                        index,
-                        uniq,
-                        ..
-                    } => (module, index, uniq),
-                    InternalFun::New {
-                        module,
-                        old_index,
-                        old_uniq,
-                        ..
-                    } => (module, old_index, old_uniq),
-                };
-                write!(f, "#Fun<{}.{index}.{uniq}>", module.name)
-            }
-            Term::Binary(binary) => write_binary(f, &binary.bytes),
-            Term::BitBinary(bits) => write_bits(f, &bits.bytes, bits.tail_bits_size),
-            Term::ByteList(list) => write_byte_list(f, &list.bytes),
-            Term::List(list) => me.list(f, &list.elements),
+            Term::Atom(name) => name.fmt(f),
+            Term::Int(number) => number.fmt(f),
+            Term::BigInt(number) => number.fmt(f),
+            Term::Float(number) => f.write_str(&float_text(*number)),
+            Term::Pid(pid) => write_pid(f, pid, me.owner(&pid.node)),
+            Term::Port(port) => write_port(f, port, me.owner(&port.node)),
+            Term::Reference(reference) => write_reference(f, reference, me.owner(&reference.node)),
+            Term::Export(export) => export.fmt(f),
+            Term::Fun(fun) => fun.fmt(f),
+            Term::Binary(bytes) => write_binary(f, bytes),
+            Term::BitString(bits) => write_bits(f, bits),
+            Term::List(elements) => me.list(f, elements),
             Term::ImproperList(list) => {
                 f.write_char('[')?;
                 me.items(f, &list.elements)?;
-                write!(f, "|{}]", me.of(&list.last))
+                write!(f, "|{}]", me.of(&list.tail))
             }
-            Term::Tuple(tuple) => {
+            Term::Tuple(elements) => {
                 f.write_char('{')?;
-                me.items(f, &tuple.elements)?;
+                me.items(f, elements)?;
                 f.write_char('}')
             }
             Term::Map(map) => me.map(f, map),
         }
     }
+}
+
+impl Display for Atom {
+    /// As Erlang writes it, between quotes where it needs them: `ok`, `'Elixir.Enum'`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if quoting::is_plain(self.as_str()) {
+            f.write_str(self.as_str())
+        } else {
+            quoting::write_quoted(f, self.as_str().chars(), '\'')
+        }
+    }
+}
+
+impl Display for Pid {
+    /// `<shop@10.0.0.7.9.0>`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_pid(f, self, Owner(Some(self.node.as_str())))
+    }
+}
+
+impl Display for Port {
+    /// `#Port<shop@10.0.0.7.9>`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_port(f, self, Owner(Some(self.node.as_str())))
+    }
+}
+
+impl Display for Reference {
+    /// `#Ref<shop@10.0.0.7.3.2.1>`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_reference(f, self, Owner(Some(self.node.as_str())))
+    }
+}
+
+impl Display for Export {
+    /// `fun lists:map/2`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "fun {}:{}/{}", self.module, self.function, self.arity)
+    }
+}
+
+impl Display for Fun {
+    /// `#Fun<shop.3.1234>`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let module = self.module.as_str();
+        write!(f, "#Fun<{module}.{}.{}>", self.old_index, self.old_uniq)
+    }
+}
+
+fn write_pid(f: &mut fmt::Formatter<'_>, pid: &Pid, owner: Owner<'_>) -> fmt::Result {
+    write!(f, "<{owner}.{}.{}>", pid.id, pid.serial)
+}
+
+fn write_port(f: &mut fmt::Formatter<'_>, port: &Port, owner: Owner<'_>) -> fmt::Result {
+    write!(f, "#Port<{owner}.{}>", port.id)
+}
+
+fn write_reference(
+    f: &mut fmt::Formatter<'_>,
+    reference: &Reference,
+    owner: Owner<'_>,
+) -> fmt::Result {
+    write!(f, "#Ref<{owner}")?;
+    // The wire has the least significant number first.
+    for number in reference.id.iter().rev() {
+        write!(f, ".{number}")?;
+    }
+    f.write_char('>')
 }
 
 /// Whose a pid is, as its first number: 0 is the node that shows it.
@@ -170,11 +210,11 @@ struct Key {
 impl Key {
     fn of(term: &Term, shown: Shown<'_>) -> Self {
         let (number, fraction) = match term {
-            Term::FixInteger(number) => (Some(number.value.into()), 0.0),
-            Term::BigInteger(number) => (Some(number.value.clone()), 0.0),
+            Term::Int(number) => (Some(BigInt::from(*number)), 0.0),
+            Term::BigInt(number) => (Some(BigInt::clone(number)), 0.0),
             Term::Float(number) => {
-                let whole = number.value.floor();
-                (whole_number(whole), number.value - whole)
+                let whole = number.floor();
+                (whole_number(whole), number - whole)
             }
             _ => (None, 0.0),
         };
@@ -208,31 +248,8 @@ fn whole_number(whole: f64) -> Option<BigInt> {
 
 /// The printable character that an element of a list is.
 fn character(term: &Term) -> Option<char> {
-    match term {
-        Term::FixInteger(number) => u8::try_from(number.value)
-            .ok()
-            .map(char::from)
-            .filter(|&c| atom::is_printable_latin1(c)),
-        _ => None,
-    }
-}
-
-fn write_atom(f: &mut fmt::Formatter<'_>, atom: &Atom) -> fmt::Result {
-    if atom::is_plain(&atom.name) {
-        f.write_str(&atom.name)
-    } else {
-        atom::write_quoted(f, atom.name.chars(), '\'')
-    }
-}
-
-fn write_byte_list(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    let text = || bytes.iter().copied().map(char::from);
-    if !bytes.is_empty() && text().all(atom::is_printable_latin1) {
-        return atom::write_quoted(f, text(), '"');
-    }
-    f.write_char('[')?;
-    write_numbers(f, bytes)?;
-    f.write_char(']')
+    let byte = u8::try_from(term.as_int()?).ok()?;
+    Some(char::from(byte)).filter(|&c| quoting::is_printable_latin1(c))
 }
 
 fn write_binary(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
@@ -240,14 +257,14 @@ fn write_binary(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     if !bytes.is_empty() {
         let latin1 = || bytes.iter().copied().map(char::from);
         match std::str::from_utf8(bytes) {
-            Ok(text) if text.chars().all(atom::is_printable) => {
-                atom::write_quoted(f, text.chars(), '"')?;
+            Ok(text) if text.chars().all(quoting::is_printable) => {
+                quoting::write_quoted(f, text.chars(), '"')?;
                 if !text.is_ascii() {
                     f.write_str("/utf8")?;
                 }
             }
-            Err(_) if latin1().all(atom::is_printable_latin1) => {
-                atom::write_quoted(f, latin1(), '"')?
+            Err(_) if latin1().all(quoting::is_printable_latin1) => {
+                quoting::write_quoted(f, latin1(), '"')?
             }
             _ => write_numbers(f, bytes)?,
         }
@@ -255,18 +272,15 @@ fn write_binary(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     f.write_str(">>")
 }
 
-/// Writes a bit string. eetf keeps the bits of its last byte at the lower end, as a number.
-fn write_bits(f: &mut fmt::Formatter<'_>, bytes: &[u8], bits: u8) -> fmt::Result {
-    if bits == 0 || bits >= 8 {
-        return write_binary(f, bytes);
-    }
+fn write_bits(f: &mut fmt::Formatter<'_>, bits: &BitString) -> fmt::Result {
     f.write_str("<<")?;
-    if let Some((last, whole)) = bytes.split_last() {
+    if let Some((last, whole)) = bits.bytes.split_last() {
         write_numbers(f, whole)?;
         if !whole.is_empty() {
             f.write_char(',')?;
         }
-        write!(f, "{last}:{bits}")?;
+        let unused = 8_u8.saturating_sub(bits.last_bits).min(7);
+        write!(f, "{}:{}", last >> unused, bits.last_bits)?;
     }
     f.write_str(">>")
 }

@@ -1,21 +1,16 @@
 //! Text as a term.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::iter::Peekable;
-use std::str::CharIndices;
+use std::str::{CharIndices, FromStr};
 
-use eetf::{
-    Atom, BigInteger, Binary, BitBinary, ExternalFun, FixInteger, Float, ImproperList, Term, Tuple,
-};
 use num_bigint::BigInt;
 
-use super::{atom, list};
+use super::quoting;
+use crate::etf::{Atom, BitString, Export, ImproperList, Map, Term};
 
 /// How deep a term can nest. The reader, the encoder and whoever drops a term go as deep as it does.
 pub const MAX_DEPTH: usize = 256;
-
-/// The most characters of an atom: <https://www.erlang.org/doc/system/system_limits.html>.
-const MAX_ATOM: usize = 255;
 
 /// Why and where a text is no term.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,28 +24,30 @@ pub struct SyntaxError {
     pub message: String,
 }
 
-/// Reads one term.
-///
-/// Spaces and `%` comments are skipped, and a full stop may end the term. An integer that fits 32 bits is a
-/// `FixInteger`, a list of bytes a `ByteList`, so that equal terms come out equal.
-///
-/// # Errors
-/// [`SyntaxError`] with the place. Pids, ports, references and closures are told as what they are.
-pub fn parse(text: &str) -> Result<Term, SyntaxError> {
-    let mut reader = Reader {
-        text,
-        chars: text.char_indices().peekable(),
-        depth: 0,
-    };
-    let term = reader.whole().map_err(|Fault { at, message }| {
-        let before = text.get(..at).unwrap_or(text);
-        SyntaxError {
-            line: before.matches('\n').count() + 1,
-            column: before.chars().rev().take_while(|&c| c != '\n').count() + 1,
-            message,
-        }
-    })?;
-    Ok(term)
+impl FromStr for Term {
+    type Err = SyntaxError;
+
+    /// Reads one term.
+    ///
+    /// Spaces and `%` comments are skipped, and a full stop may end the term.
+    ///
+    /// # Errors
+    /// [`SyntaxError`] with the place. Pids, ports, references and closures are told as what they are.
+    fn from_str(text: &str) -> Result<Self, SyntaxError> {
+        let mut reader = Reader {
+            text,
+            chars: text.char_indices().peekable(),
+            depth: 0,
+        };
+        reader.whole().map_err(|Fault { at, message }| {
+            let before = text.get(..at).unwrap_or(text);
+            SyntaxError {
+                line: before.matches('\n').count() + 1,
+                column: before.chars().rev().take_while(|&c| c != '\n').count() + 1,
+                message,
+            }
+        })
+    }
 }
 
 /// What is off, and where, in bytes.
@@ -155,21 +152,20 @@ impl Reader<'_> {
             Some('[') => self.list(),
             Some('{') => {
                 self.next();
-                Ok(Tuple::from(self.items('}')?).into())
+                Ok(Term::Tuple(self.items('}')?))
             }
             Some('#') => self.map(),
             Some('<') => self.binary(),
             Some('"') => {
                 let text = self.strings()?;
-                let characters = text.chars().map(|c| integer(u32::from(c).into()));
-                Ok(list(characters.collect()))
+                Ok(Term::string(&text))
             }
             Some('\'') => Ok(self.atom()?.into()),
             Some('$' | '+' | '-' | '0'..='9') => self.number(),
-            Some(c) if atom::begins_atom(c) => {
+            Some(c) if quoting::begins_atom(c) => {
                 let at = self.at();
                 let name = self.atom()?;
-                if name.name == "fun" {
+                if name == "fun" {
                     self.fun(at)
                 } else {
                     Ok(name.into())
@@ -204,14 +200,14 @@ impl Reader<'_> {
         self.next();
         self.space();
         if self.eat(']') {
-            return Ok(list(Vec::new()));
+            return Ok(Term::NIL);
         }
         let mut items = Vec::new();
         loop {
             items.push(self.term()?);
             self.space();
             if self.eat(']') {
-                return Ok(list(items));
+                return Ok(Term::List(items));
             }
             if self.eat('|') {
                 break;
@@ -224,18 +220,15 @@ impl Reader<'_> {
         // A list as tail makes the whole a plain list: [a|[b]] is [a,b].
         Ok(match tail {
             Term::List(tail) => {
-                items.extend(tail.elements);
-                list(items)
-            }
-            Term::ByteList(tail) => {
-                items.extend(tail.bytes.into_iter().map(|byte| integer(byte.into())));
-                list(items)
+                items.extend(tail);
+                Term::List(items)
             }
             Term::ImproperList(tail) => {
-                items.extend(tail.elements);
-                ImproperList::from((items, *tail.last)).into()
+                let ImproperList { elements, tail } = *tail;
+                items.extend(elements);
+                improper(items, tail)
             }
-            tail => ImproperList::from((items, tail)).into(),
+            tail => improper(items, tail),
         })
     }
 
@@ -258,7 +251,7 @@ impl Reader<'_> {
             }
             if self
                 .peek()
-                .is_some_and(|c| atom::begins_atom(c) || c == '\'')
+                .is_some_and(|c| quoting::begins_atom(c) || c == '\'')
             {
                 return Err(Fault {
                     at,
@@ -269,10 +262,10 @@ impl Reader<'_> {
             }
         }
         self.expect('{', "'{' after '#', as in #{key => value}")?;
-        let mut map = HashMap::new();
+        let (mut pairs, mut places) = (Vec::new(), Vec::new());
         self.space();
         if self.eat('}') {
-            return Ok(eetf::Map::from(map).into());
+            return Ok(Term::Map(Map(pairs)));
         }
         loop {
             self.space();
@@ -282,15 +275,20 @@ impl Reader<'_> {
             self.expect('=', "'=>' after the key")?;
             self.expect('>', "'=>' after the key")?;
             let value = self.term()?;
-            if map.insert(key, value).is_some() {
-                return Err(Fault {
-                    at,
-                    message: "this key is in the map already".into(),
-                });
-            }
+            pairs.push((key, value));
+            places.push(at);
             self.space();
             if self.eat('}') {
-                return Ok(eetf::Map::from(map).into());
+                let mut keys = HashSet::new();
+                for ((key, _), at) in pairs.iter().zip(places) {
+                    if !keys.insert(key) {
+                        return Err(Fault {
+                            at,
+                            message: "this key is in the map already".into(),
+                        });
+                    }
+                }
+                return Ok(Term::Map(Map(pairs)));
             }
             self.expect(',', "',' or '}'")?;
         }
@@ -302,19 +300,16 @@ impl Reader<'_> {
             self.quoted('\'')?
         } else {
             let mut name = String::new();
-            while let Some((_, c)) = self.chars.next_if(|&(_, c)| atom::continues_atom(c)) {
+            while let Some((_, c)) = self.chars.next_if(|&(_, c)| quoting::continues_atom(c)) {
                 name.push(c);
             }
             name
         };
         if name.is_empty() && self.text[at..].starts_with("''") || !name.is_empty() {
-            if name.chars().count() > MAX_ATOM {
-                return Err(Fault {
-                    at,
-                    message: format!("an atom has at most {MAX_ATOM} characters"),
-                });
-            }
-            return Ok(name.into());
+            return Atom::try_from(name.as_str()).map_err(|error| Fault {
+                at,
+                message: error.to_string(),
+            });
         }
         Err(self.unexpected("an atom"))
     }
@@ -324,7 +319,7 @@ impl Reader<'_> {
         self.space();
         if !self
             .peek()
-            .is_some_and(|c| atom::begins_atom(c) || c == '\'')
+            .is_some_and(|c| quoting::begins_atom(c) || c == '\'')
         {
             return Err(Fault {
                 at,
@@ -344,12 +339,11 @@ impl Reader<'_> {
             at,
             message: "expected the fun's arity, a number from 0 to 255".into(),
         })?;
-        Ok(ExternalFun {
+        Ok(Term::Export(Box::new(Export {
             module,
             function,
             arity,
-        }
-        .into())
+        })))
     }
 
     /// Strings one after the other are one string.
@@ -455,7 +449,7 @@ impl Reader<'_> {
                 None => return Err(self.unexpected("a character after '$'")),
             };
             let code = BigInt::from(u32::from(c));
-            return Ok(integer(if sign.is_empty() { code } else { -code }));
+            return Ok(Term::integer(if sign.is_empty() { code } else { -code }));
         }
         let start = self.at();
         let digits = self.digits(10)?;
@@ -483,7 +477,7 @@ impl Reader<'_> {
                 text.push_str(&self.digits(10)?);
             }
             return match text.parse::<f64>() {
-                Ok(value) if value.is_finite() => Ok(Term::Float(Float { value })),
+                Ok(value) if value.is_finite() => Ok(Term::Float(value)),
                 _ => Err(Fault {
                     at: start,
                     message: "the number is too large for a float".into(),
@@ -502,7 +496,7 @@ impl Reader<'_> {
         }
         let text = format!("{sign}{digits}");
         BigInt::parse_bytes(text.as_bytes(), base)
-            .map(integer)
+            .map(Term::integer)
             .ok_or(Fault {
                 at,
                 message: "this is no number".into(),
@@ -565,7 +559,7 @@ impl Reader<'_> {
             let text = self.strings()?;
             if self.eat('/') {
                 let at = self.at();
-                if self.atom()?.name != "utf8" {
+                if self.atom()? != "utf8" {
                     return Err(Fault {
                         at,
                         message: "text in a binary is Latin-1, or UTF-8 with /utf8; other types are not read".into(),
@@ -589,8 +583,8 @@ impl Reader<'_> {
             return Err(self.unexpected("a number from 0 to 255 or \"text\""));
         }
         let value = match self.number()? {
-            Term::FixInteger(number) => u64::try_from(number.value).ok(),
-            Term::BigInteger(number) => u64::try_from(&number.value).ok(),
+            Term::Int(number) => u64::try_from(number).ok(),
+            Term::BigInt(number) => u64::try_from(&*number).ok(),
             _ => None,
         };
         let mut size = 8;
@@ -645,24 +639,17 @@ impl Bits {
         }
     }
 
-    fn into_term(mut self) -> Term {
+    fn into_term(self) -> Term {
         match u8::try_from(self.used) {
-            Ok(used @ 1..=7) => {
-                // eetf keeps the last bits at the lower end, as a number.
-                if let Some(last) = self.bytes.last_mut() {
-                    *last >>= 8 - used;
-                }
-                BitBinary::from((self.bytes, used)).into()
-            }
-            _ => Binary::from(self.bytes).into(),
+            Ok(last_bits @ 1..=7) => Term::BitString(Box::new(BitString {
+                bytes: self.bytes.into(),
+                last_bits,
+            })),
+            _ => Term::binary(self.bytes),
         }
     }
 }
 
-/// An integer in the form in which it comes off the wire.
-fn integer(value: BigInt) -> Term {
-    match i32::try_from(&value) {
-        Ok(value) => FixInteger { value }.into(),
-        Err(_) => BigInteger { value }.into(),
-    }
+fn improper(elements: Vec<Term>, tail: Term) -> Term {
+    Term::ImproperList(Box::new(ImproperList { elements, tail }))
 }
