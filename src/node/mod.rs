@@ -22,6 +22,7 @@ mod calls;
 mod dispatch;
 mod listen;
 mod mailbox;
+pub mod pg;
 mod table;
 pub(crate) mod terms;
 
