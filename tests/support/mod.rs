@@ -12,6 +12,7 @@ pub mod netns;
 pub mod ports;
 #[cfg(feature = "cli")]
 pub mod web_server;
+pub mod wiretap;
 
 pub use beam::{Beam, BeamOptions, Epmd, beam_command, beam_is_installed};
 pub use netns::Lan;
