@@ -385,7 +385,7 @@ async fn a_connection_that_the_peer_has_not_missed_yet_is_replaced() {
         ..DialOptions::default()
     };
     // What is left of a node whose machine lost power: the peer still holds this connection.
-    let earlier = dial(node.identity(), &name(&beam.name), &options).await;
+    let earlier = dial(node.identity(), &name(&beam.name), &options, || true).await;
     let earlier = earlier.unwrap();
     assert_eq!(beam.eval("nodes(hidden)"), "['rust@127.0.0.1']");
     node.ping(&name(&beam.name), PATIENCE).await.unwrap();

@@ -23,5 +23,5 @@ pub async fn diagnose(
             peer: peer.clone(),
         });
     }
-    dial(own, peer, options).await.err()
+    dial(own, peer, options, || true).await.err()
 }

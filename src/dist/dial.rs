@@ -35,7 +35,8 @@ impl Default for DialOptions {
     }
 }
 
-/// Connects to `peer` and does the handshake.
+/// Connects to `peer` and does the handshake. `still_wanted` is asked if the peer has a connection to this node
+/// already, whose place this one would take: see [`handshake::connect`].
 ///
 /// # Errors
 /// See [`ConnectError`].
@@ -43,6 +44,7 @@ pub async fn dial(
     own: &Identity,
     peer: &NodeName,
     options: &DialOptions,
+    still_wanted: impl Fn() -> bool,
 ) -> Result<(TcpStream, Peer), ConnectError> {
     if own.name == *peer {
         return Err(ConnectError::OwnName { peer: peer.clone() });
@@ -62,7 +64,7 @@ pub async fn dial(
         now_at("a TCP connection was opened to its distribution port");
         let stream = open(peer, &located.addresses).await?;
         now_at("the handshake was under way");
-        handshake::connect(stream, own, peer).await
+        handshake::connect(stream, own, peer, located.version, still_wanted).await
     };
     match timeout(options.setup_time, whole).await {
         Ok(done) => done,

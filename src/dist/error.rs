@@ -111,8 +111,8 @@ pub enum ConnectError {
         /// The node that was to be connected to.
         peer: NodeName,
     },
-    /// The peer is older than OTP 23.
-    #[error("{peer} speaks a distribution protocol older than version 6; it needs OTP 23 or newer")]
+    /// The peer speaks a version of the protocol before 5.
+    #[error("{peer} speaks a distribution protocol older than version 5; run a newer OTP there")]
     TooOld {
         /// The node that was to be connected to.
         peer: NodeName,
@@ -142,11 +142,6 @@ pub enum ConnectError {
         /// The name.
         peer: NodeName,
     },
-    /// The cookie has characters that the handshake cannot carry.
-    #[error(
-        "the cookie has characters other than ASCII, which is not supported; give the nodes an ASCII cookie"
-    )]
-    CookieNotAscii,
     /// The peer broke off or said something that the protocol does not have.
     #[error("the handshake with {peer} failed: {detail}; the log of that node may say more")]
     Handshake {
@@ -190,7 +185,6 @@ impl ConnectError {
             | Self::Tls { .. }
             | Self::OtherNode { .. }
             | Self::OwnName { .. }
-            | Self::CookieNotAscii
             | Self::Handshake { .. }
             | Self::Stopped => "failed",
         }

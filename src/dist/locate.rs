@@ -6,18 +6,18 @@ use std::time::Duration;
 use tokio::net::lookup_host;
 
 use super::error::ConnectError;
+use super::handshake::Version;
 use crate::epmd::codec::Name;
 use crate::epmd::{Client, EpmdError};
 use crate::name::NodeName;
-
-/// Version 6 of the distribution protocol, which came with OTP 23.
-const VERSION: u16 = 6;
 
 /// Where a node listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located {
     /// The addresses of its host with its port, in the order in which they are to be tried.
     pub addresses: Vec<SocketAddr>,
+    /// The version of the protocol that it speaks, as far as EPMD knows.
+    pub version: Version,
 }
 
 /// Finds where `peer` listens. With a `port`, EPMD is not asked; else the EPMD on `epmd_port` of the peer's
@@ -32,8 +32,8 @@ pub async fn locate(
     port: Option<u16>,
     within: Duration,
 ) -> Result<Located, ConnectError> {
-    let port = match port {
-        Some(port) => port,
+    let (port, version) = match port {
+        Some(port) => (port, Version::V6),
         None => registered_port(peer, epmd_port, within).await?,
     };
     let unknown = |detail: String| ConnectError::UnknownHost {
@@ -49,14 +49,14 @@ pub async fn locate(
     // OTP's distribution is IPv4 unless it was started with `-proto_dist inet6_tcp`.
     addresses.sort_by_key(SocketAddr::is_ipv6);
     addresses.dedup();
-    Ok(Located { addresses })
+    Ok(Located { addresses, version })
 }
 
 async fn registered_port(
     peer: &NodeName,
     epmd_port: u16,
     within: Duration,
-) -> Result<u16, ConnectError> {
+) -> Result<(u16, Version), ConnectError> {
     let client = Client::new(peer.host(), epmd_port).with_timeout(within);
     let name = Name::new(peer.name()).map_err(EpmdError::Request);
     let answer = match name {
@@ -65,10 +65,11 @@ async fn registered_port(
     };
     let peer = peer.clone();
     match answer {
-        Ok(Some(registration)) if registration.highest_version < VERSION => {
-            Err(ConnectError::TooOld { peer })
-        }
-        Ok(Some(registration)) => Ok(registration.port),
+        Ok(Some(registration)) => match registration.highest_version {
+            ..5 => Err(ConnectError::TooOld { peer }),
+            5 => Ok((registration.port, Version::V5)),
+            6.. => Ok((registration.port, Version::V6)),
+        },
         Ok(None) => Err(ConnectError::NotRegistered {
             peer,
             endpoint: client.endpoint(),

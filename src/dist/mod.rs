@@ -5,10 +5,9 @@
 //! both sides that the cookie is known ([`handshake`]), and from then on frames carry ticks and
 //! control messages ([`Connection`]).
 //!
-//! The handshake and the control messages are `erl_dist`'s, the terms `eetf`'s. Three things stand
-//! in front of them, because bytes from outside reach them: frames are bounded before anything is
-//! kept of them ([`frame`]), terms are checked before they are decoded ([`etf`]), and what the
-//! handshake reads is watched so that a peer that hangs up can be told apart by what it had said.
+//! The control messages are `erl_dist`'s still, the terms `eetf`'s. Two things stand in front of them,
+//! because bytes from outside reach them: frames are bounded before anything is kept of them
+//! ([`frame`]), and terms are checked before they are decoded ([`etf`]).
 //!
 //! Sources: [distribution protocol](https://www.erlang.org/doc/apps/erts/erl_dist_protocol.html),
 //! [external term format](https://www.erlang.org/doc/apps/erts/erl_ext_dist.html).
@@ -22,17 +21,18 @@ mod diagnose;
 mod dial;
 mod error;
 pub mod etf;
+mod flags;
 pub mod frame;
 pub mod handshake;
 pub mod header;
 mod locate;
-mod tap;
 
 pub use close::CloseReason;
 pub use connection::{Connection, LinkOptions, SendError};
 pub use diagnose::diagnose;
 pub use dial::{DialOptions, dial};
 pub use error::ConnectError;
+pub use flags::Flags;
 pub use handshake::{Identity, Peer};
 pub use locate::{Located, locate};
 

@@ -53,8 +53,8 @@ async fn welcome(stream: TcpStream, weak: &Weak<Shared>) -> Result<(), String> {
     };
     let _ = stream.set_nodelay(true);
     let from = stream.peer_addr().map_err(|error| error.to_string())?;
-    let judge = |peer: &_| match weak.upgrade() {
-        Some(shared) => shared.table.judge(&shared.identity.name, peer),
+    let judge = |stranger: &_| match weak.upgrade() {
+        Some(shared) => shared.table.judge(&shared.identity.name, stranger),
         None => handshake::Verdict::Accept,
     };
     let accepted = timeout(setup_time, handshake::accept(stream, &identity, judge)).await;

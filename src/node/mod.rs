@@ -134,11 +134,7 @@ impl Node {
         let creation = creation.unwrap_or_else(|| rand::random_range(4..u32::MAX));
         let shared = Arc::new(Shared {
             caller: Pid::new(name.as_str(), 1, 0, creation),
-            identity: Identity {
-                name,
-                creation,
-                cookie,
-            },
+            identity: Identity::new(name, creation, cookie),
             dial,
             link,
             table: Table::default(),

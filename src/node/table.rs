@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::dist::handshake::Verdict;
+use crate::dist::handshake::{Claimed, Stranger, Verdict};
 use crate::dist::{CloseReason, ConnectError, Connection, Peer, dial};
 use crate::name::NodeName;
 
@@ -58,13 +58,23 @@ impl Table {
 
     /// What to answer to a node that wants to connect. When both sides began at once, the attempt of the one
     /// with the greater name goes on, as the protocol has it. A connection that exists is only given up once
-    /// the newcomer has proved the cookie.
-    pub(super) fn judge(&self, own: &NodeName, peer: &NodeName) -> Verdict {
+    /// the newcomer has said that it means it, and has proved the cookie.
+    pub(super) fn judge(&self, own: &NodeName, stranger: &Stranger) -> Verdict {
+        let Claimed::Name(peer) = &stranger.name else {
+            // A node without a name of its own asks for one, which this one does not give.
+            return Verdict::Refuse;
+        };
         match self.lock().get(peer) {
             Some(Slot::Connecting(_)) if own > peer => Verdict::OursGoesFirst,
             Some(Slot::Connecting(_)) => Verdict::AcceptSimultaneous,
+            Some(Slot::Up(connection)) if !connection.is_closed() => Verdict::Connected,
             _ => Verdict::Accept,
         }
+    }
+
+    /// Whether this node is still connecting to `peer`, and has no connection from it.
+    fn is_connecting(&self, peer: &NodeName) -> bool {
+        matches!(self.lock().get(peer), Some(Slot::Connecting(_)))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<NodeName, Slot>> {
@@ -110,7 +120,12 @@ async fn try_to_connect(weak: &Weak<Shared>, peer: &NodeName) -> Result<Connecti
         let shared = weak.upgrade().ok_or(ConnectError::Stopped)?;
         (shared.identity.clone(), shared.dial.clone())
     };
-    let dialled = dial(&identity, peer, &options).await;
+    // Not so if the peer connected to us meanwhile.
+    let still_wanted = || {
+        let shared = weak.upgrade();
+        shared.is_some_and(|shared| shared.table.is_connecting(peer))
+    };
+    let dialled = dial(&identity, peer, &options, still_wanted).await;
     let shared = weak.upgrade().ok_or(ConnectError::Stopped)?;
     let error = match dialled {
         Ok((stream, peer)) => return adopt(&shared, stream, peer),
@@ -189,6 +204,7 @@ fn tell(shared: &Shared, event: NodeEvent) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dist::Flags;
 
     #[test]
     fn of_two_attempts_at_once_that_of_the_greater_name_goes_on() {
@@ -200,8 +216,16 @@ mod tests {
             let (_tell, attempt) = watch::channel(None);
             table.lock().insert(peer.clone(), Slot::Connecting(attempt));
         }
-        assert_eq!(table.judge(&b, &a), Verdict::OursGoesFirst);
-        assert_eq!(table.judge(&b, &c), Verdict::AcceptSimultaneous);
-        assert_eq!(table.judge(&b, &name("stranger@h")), Verdict::Accept);
+        let judge = |name: &NodeName| {
+            let stranger = Stranger {
+                name: Claimed::Name(name.clone()),
+                creation: None,
+                flags: Flags::claimed(false),
+            };
+            table.judge(&b, &stranger)
+        };
+        assert_eq!(judge(&a), Verdict::OursGoesFirst);
+        assert_eq!(judge(&c), Verdict::AcceptSimultaneous);
+        assert_eq!(judge(&name("stranger@h")), Verdict::Accept);
     }
 }

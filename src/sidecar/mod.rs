@@ -177,10 +177,7 @@ impl Sidecar {
                     }
                 }
                 Err(error) => {
-                    if matches!(
-                        error,
-                        ConnectError::Cookie { .. } | ConnectError::CookieNotAscii
-                    ) {
+                    if matches!(error, ConnectError::Cookie { .. }) {
                         refusals += 1;
                         if !attached_before || refusals >= COOKIE_REFUSALS {
                             return Err(SidecarError::Cookie(error));

@@ -1,0 +1,281 @@
+//! The handshake over a stream.
+
+use std::fmt;
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use super::acceptor::{self, Acceptor, Named, Stranger, Verdict};
+use super::error::HandshakeError;
+use super::initiator::{self, Agreed, Attempt, Initiator};
+use super::packet::{self, Claimed, Kind, Version};
+use super::{Identity, Peer};
+use crate::dist::error::ConnectError;
+use crate::dist::flags::Flags;
+use crate::name::NodeName;
+
+/// Does the handshake as the one who connects. `still_wanted` is asked if the peer has a connection to this node
+/// already: whether this one is to take its place, or the peer has connected meanwhile.
+///
+/// # Errors
+/// Those of [`ConnectError`] that concern the handshake.
+pub async fn connect<T>(
+    io: T,
+    own: &Identity,
+    expected: &NodeName,
+    version: Version,
+    still_wanted: impl Fn() -> bool,
+) -> Result<(T, Peer), ConnectError>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let attempt = Attempt {
+        own: Claimed::Name(own.name.clone()),
+        creation: own.creation,
+        flags: Flags::claimed(own.visible),
+        peer: expected.clone(),
+        cookie: own.cookie_for(expected).clone(),
+        version,
+        challenge: rand::random(),
+    };
+    let (io, agreed) = drive(io, attempt, &own.name, still_wanted).await?;
+    Ok((io, agreed.peer))
+}
+
+/// Does the handshake as the one who connects and has no name yet: the peer gives it one at the host of `own`,
+/// whose name and creation stand for nothing else.
+///
+/// # Errors
+/// Those of [`ConnectError`] that concern the handshake.
+pub async fn ask_for_name<T>(
+    io: T,
+    own: &Identity,
+    expected: &NodeName,
+) -> Result<(T, Peer, Named), ConnectError>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let attempt = Attempt {
+        own: Claimed::Host(own.name.host().to_owned()),
+        creation: 0,
+        flags: Flags::claimed(false),
+        peer: expected.clone(),
+        cookie: own.cookie_for(expected).clone(),
+        version: Version::V6,
+        challenge: rand::random(),
+    };
+    let (io, agreed) = drive(io, attempt, &own.name, || true).await?;
+    match agreed.named {
+        Some(named) => Ok((io, agreed.peer, named)),
+        None => Err(explain(
+            HandshakeError::NoName.into(),
+            None,
+            &own.name,
+            expected,
+        )),
+    }
+}
+
+async fn drive<T>(
+    mut io: T,
+    attempt: Attempt,
+    own: &NodeName,
+    still_wanted: impl Fn() -> bool,
+) -> Result<(T, Agreed), ConnectError>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let peer = attempt.peer.clone();
+    let mut out = Vec::new();
+    let mut machine = Initiator::start(attempt, &mut out);
+    loop {
+        let due = machine.due();
+        let fail = |why| explain(why, due, own, &peer);
+        let packet = exchange(&mut io, &mut out).await.map_err(fail)?;
+        let mut step = machine.handle(&packet, &mut out);
+        if step == Ok(initiator::Step::Wanted) {
+            step = machine.still_wanted(still_wanted(), &mut out);
+        }
+        match step {
+            Ok(initiator::Step::Done(agreed)) => return Ok((io, *agreed)),
+            Ok(_) => {}
+            Err(error) => {
+                // What the peer is told of it; it is no matter if it is gone.
+                let _ = io.write_all(&out).await;
+                return Err(fail(error.into()));
+            }
+        }
+    }
+}
+
+/// Does the handshake as the one who is connected to. `judge` decides when the peer has said its name, before
+/// anything is proved.
+///
+/// # Errors
+/// [`AcceptError`], for the log.
+pub async fn accept<T>(
+    mut io: T,
+    own: &Identity,
+    judge: impl FnOnce(&Stranger) -> Verdict,
+) -> Result<(T, Peer), AcceptError>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut out = Vec::new();
+    let mut machine = Acceptor::start(own.clone(), rand::random());
+    let mut judge = Some(judge);
+    let mut who = None;
+    loop {
+        let due = machine.due();
+        let fail = |who: &Option<Claimed>, why| AcceptError {
+            who: who.clone(),
+            due,
+            why,
+        };
+        let packet = exchange(&mut io, &mut out).await;
+        let packet = packet.map_err(|why| fail(&who, why))?;
+        let mut step = machine.handle(&packet, &mut out);
+        if let Ok(acceptor::Step::Judge(stranger)) = &step {
+            who = Some(stranger.name.clone());
+            let verdict = judge.take().map(|judge| judge(stranger));
+            step = machine.judged(verdict.unwrap_or(Verdict::Refuse), &mut out);
+        }
+        match step {
+            Ok(acceptor::Step::Done(peer)) => {
+                let written = write(&mut io, &mut out).await;
+                written.map_err(|why| fail(&who, why))?;
+                return Ok((io, *peer));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                // What the peer is told of it; it is no matter if it is gone.
+                let _ = write(&mut io, &mut out).await;
+                return Err(fail(&who, error.into()));
+            }
+        }
+    }
+}
+
+/// Why a node that connected was not let in: who it was, and what was wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptError {
+    /// Who it said it is, if it came to that.
+    pub who: Option<Claimed>,
+    due: Option<Kind>,
+    why: Broken,
+}
+
+impl AcceptError {
+    /// What the peer did, if it was not that it went away.
+    #[must_use]
+    pub fn handshake(&self) -> Option<&HandshakeError> {
+        match &self.why {
+            Broken::Handshake(error) => Some(error),
+            Broken::Closed | Broken::Io(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for AcceptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.who {
+            Some(Claimed::Name(name)) => write!(f, "{name}: ")?,
+            Some(Claimed::Host(host)) => write!(f, "a node at {host} that asks for a name: ")?,
+            None => {}
+        }
+        match (&self.why, self.due) {
+            (Broken::Handshake(error), _) => error.fmt(f),
+            (Broken::Closed, Some(due)) => {
+                write!(f, "it closed the connection where {due} was due")
+            }
+            (Broken::Closed, None) => f.write_str("it closed the connection"),
+            (Broken::Io(error), _) => f.write_str(error),
+        }
+    }
+}
+
+impl std::error::Error for AcceptError {}
+
+/// Why there is no next packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Broken {
+    Closed,
+    Io(String),
+    Handshake(HandshakeError),
+}
+
+impl From<HandshakeError> for Broken {
+    fn from(error: HandshakeError) -> Self {
+        Self::Handshake(error)
+    }
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe => Self::Closed,
+            _ => Self::Io(error.to_string()),
+        }
+    }
+}
+
+/// Writes what is to be sent, and reads the next packet. Not a byte more is read: the stream goes on with frames.
+async fn exchange<T>(io: &mut T, out: &mut Vec<u8>) -> Result<Vec<u8>, Broken>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let written = write(io, out).await;
+    // A peer that hung up may have said why before.
+    if written.is_err() && written != Err(Broken::Closed) {
+        written?;
+    }
+    let mut head = [0; 2];
+    io.read_exact(&mut head).await?;
+    let mut packet = vec![0; packet::length(head)?];
+    io.read_exact(&mut packet).await?;
+    Ok(packet)
+}
+
+async fn write<T>(io: &mut T, out: &mut Vec<u8>) -> Result<(), Broken>
+where
+    T: AsyncWrite + Unpin,
+{
+    io.write_all(out).await?;
+    out.clear();
+    io.flush().await?;
+    Ok(())
+}
+
+/// Says what a failed handshake means to the one who connects.
+fn explain(why: Broken, due: Option<Kind>, own: &NodeName, peer: &NodeName) -> ConnectError {
+    let (own, peer) = (own.clone(), peer.clone());
+    match why {
+        Broken::Handshake(error) => match error {
+            HandshakeError::Tls => ConnectError::Tls { peer },
+            HandshakeError::Cookie => ConnectError::Cookie { peer },
+            HandshakeError::NotAllowed => ConnectError::NotAllowed { own, peer },
+            HandshakeError::TheirsGoesFirst | HandshakeError::Connected => {
+                ConnectError::Simultaneous { own, peer }
+            }
+            HandshakeError::Version(_) => ConnectError::TooOld { peer },
+            HandshakeError::OtherNode { found, .. } => ConnectError::OtherNode { peer, found },
+            error => ConnectError::Handshake {
+                peer,
+                detail: error.to_string(),
+            },
+        },
+        // OTP hangs up without a word on a digest that is not right.
+        Broken::Closed if due == Some(Kind::Ack) => ConnectError::Cookie { peer },
+        Broken::Closed => ConnectError::Handshake {
+            peer,
+            detail: match due {
+                Some(due) => format!("it closed the connection where {due} was due"),
+                None => "it closed the connection".into(),
+            },
+        },
+        Broken::Io(detail) => ConnectError::Handshake { peer, detail },
+    }
+}
