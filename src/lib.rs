@@ -13,7 +13,7 @@ pub mod etf;
 pub mod name;
 #[cfg(feature = "node")]
 pub mod node;
-#[cfg(feature = "discovery")]
+#[cfg(any(feature = "discovery", feature = "node"))]
 pub mod panics;
 pub mod secret;
 #[cfg(feature = "sidecar")]

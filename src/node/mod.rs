@@ -17,13 +17,29 @@
 //! answers, `mailbox` gives others something to send to, `dispatch` decides what an incoming message is for,
 //! `listen` takes connections.
 
+#![allow(dead_code, reason = "connections are about to use what processes have")]
+
 mod builder;
+pub mod call;
 mod calls;
+mod credit;
 mod dispatch;
+mod entry;
+mod ids;
 mod listen;
+#[cfg(test)]
+mod local_tests;
 mod mailbox;
 pub mod pg;
+mod process;
+mod received;
+mod registry;
+mod remote;
+mod route;
+mod server;
+mod signals;
 mod table;
+mod task;
 pub(crate) mod terms;
 
 use std::fmt;
@@ -34,7 +50,7 @@ use std::time::Duration;
 use eetf::{Pid, Reference, Term};
 use erl_dist::message::Message;
 use erl_dist::term::PidOrAtom;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
@@ -45,11 +61,21 @@ use crate::name::NodeName;
 use crate::secret::Secret;
 
 pub use builder::{Builder, Registration, StartError};
+pub use call::{Caller, Request};
 pub use calls::CallError;
 use calls::{Calls, Outcome};
+pub use entry::{MailboxBound, WhenFull};
+use ids::Ids;
 pub use mailbox::Mailbox;
 use mailbox::Mailboxes;
+pub use process::Process;
+pub use received::{Dest, ExitReason, Received, SendFailed};
+pub use registry::RegisterError;
+use registry::Registry;
+pub use server::{Answer, GenServer, Next, ServeError};
+pub use signals::Monitored;
 use table::Table;
+pub use task::SpawnOptions;
 use terms::{atom, gen_call, is_atom, list, tuple};
 
 /// How many events a subscriber may be behind before it misses some.
@@ -78,6 +104,17 @@ struct Shared {
     /// Under which pid calls are made.
     caller: Pid,
     mailboxes: Mailboxes,
+    ids: Ids,
+    /// Whom the node itself is, where a signal needs a sender.
+    own: crate::etf::Pid,
+    registry: Registry,
+    /// Held while two processes of this node are linked or unlinked.
+    linking: Mutex<()>,
+    /// A process has ended.
+    ended: Notify,
+    /// The bound of mailboxes that are not given one.
+    mailbox: MailboxBound,
+    runtime: tokio::runtime::Handle,
     events: broadcast::Sender<NodeEvent>,
     /// The next number for a pid or a reference.
     next: AtomicU64,
@@ -132,7 +169,15 @@ impl Node {
         let creation = registered.as_ref().and_then(Registered::creation);
         // OTP's EPMD counts up from 4; without one, a number that an earlier run hardly had.
         let creation = creation.unwrap_or_else(|| rand::random_range(4..u32::MAX));
+        let ids = Ids::new(own_atom(&name), creation);
         let shared = Arc::new(Shared {
+            own: ids.pid(),
+            ids,
+            registry: Registry::default(),
+            linking: Mutex::new(()),
+            ended: Notify::new(),
+            mailbox: MailboxBound::default(),
+            runtime: tokio::runtime::Handle::current(),
             caller: Pid::new(name.as_str(), 1, 0, creation),
             identity: Identity::new(name, creation, cookie),
             dial,
@@ -401,6 +446,13 @@ impl Drop for Shared {
             connection.close(CloseReason::Local);
         }
     }
+}
+
+/// A node's name as an atom. It is one: names are at most as long.
+fn own_atom(name: &NodeName) -> crate::etf::Atom {
+    name.as_str()
+        .try_into()
+        .unwrap_or_else(|_| crate::etf::Atom::new("nonode@nohost"))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,0 +1,311 @@
+//! What a node holds of one of its processes: the mailbox, the relations to others, and whether it ends.
+//!
+//! Whoever delivers never waits here. The lock of an entry may be held while a connection is told
+//! something, and nothing else is ever locked under it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+use tokio::sync::Notify;
+
+use crate::etf::{Atom, Pid, Reference, Term};
+
+use super::credit::Credit;
+use super::ids::key;
+use super::lock;
+use super::received::Received;
+use super::signals::{Ended, Monitored, Relations};
+
+/// How many messages may wait in a mailbox, and what becomes of one more.
+///
+/// Links, monitors and exit signals do not count: they are never lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MailboxBound {
+    /// The most messages that wait, those among them that a selective receive left out.
+    pub messages: usize,
+    /// What becomes of one more.
+    pub when_full: WhenFull,
+}
+
+/// What becomes of a message for a mailbox that is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFull {
+    /// The process ends with the reason `mailbox_full`, and whoever is linked to it or monitors it is told:
+    /// nobody goes on in the belief that it heard everything.
+    End,
+    /// The message is left out, and counted: [`super::Process::refused`].
+    Refuse,
+}
+
+impl Default for MailboxBound {
+    /// 1,048,576 messages; a process that does not keep up even then ends.
+    fn default() -> Self {
+        Self {
+            messages: 1 << 20,
+            when_full: WhenFull::End,
+        }
+    }
+}
+
+/// How an exit signal came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// A linked process ended.
+    Link,
+    /// Somebody sent it: `exit/2`.
+    Sent,
+}
+
+/// What a delivery led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "a process that ends by a signal has to be ended"]
+pub(super) enum Delivered {
+    /// It is there, or was for nobody any more.
+    Done,
+    /// There is no such process any more.
+    Gone,
+    /// It ends the process.
+    Ends,
+}
+
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) received: Received,
+    /// What the connection that it came over gets back once it is taken out.
+    pub(super) credit: Option<Credit>,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) pid: Pid,
+    /// Whether code runs in a task of its own, which ends with the process.
+    pub(super) spawned: bool,
+    bound: MailboxBound,
+    inner: Mutex<Inner>,
+    /// Something came into an empty mailbox, or the process ended.
+    pub(super) wake: Notify,
+    /// The process has to end.
+    pub(super) end: Notify,
+    /// How many messages wait, those that [`super::Process`] has taken over but not given out among them.
+    waiting: AtomicUsize,
+    refused: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Inner {
+    pub(super) queue: VecDeque<Item>,
+    pub(super) relations: Relations,
+    pub(super) traps_exit: bool,
+    /// Why it ends; it may still be about to.
+    pub(super) fate: Option<Term>,
+    /// The others have been told.
+    gone: bool,
+    pub(super) names: Vec<Atom>,
+    pub(super) aliases: Vec<Reference>,
+}
+
+/// What is to be done for a process that ended.
+pub(super) struct Remains {
+    pub(super) reason: Term,
+    pub(super) relations: Ended,
+    pub(super) names: Vec<Atom>,
+    pub(super) aliases: Vec<Reference>,
+}
+
+impl Entry {
+    pub(super) fn new(pid: Pid, spawned: bool, bound: MailboxBound) -> Self {
+        Self {
+            pid,
+            spawned,
+            bound,
+            inner: Mutex::default(),
+            wake: Notify::new(),
+            end: Notify::new(),
+            waiting: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn key(&self) -> u64 {
+        key(&self.pid)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        lock(&self.inner)
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        self.lock().fate.is_none()
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn refused(&self) -> usize {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// An item has been taken out of the mailbox.
+    pub(super) fn took(&self, item: Item) -> Received {
+        if matches!(item.received, Received::Message(_)) {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        item.received
+    }
+
+    pub(super) fn message(&self, message: Term, credit: Option<Credit>) -> Delivered {
+        let mut inner = self.lock();
+        if inner.fate.is_some() {
+            return Delivered::Gone;
+        }
+        // Only lower it can get meanwhile: it rises under the lock.
+        if self.waiting.load(Ordering::Relaxed) >= self.bound.messages {
+            match self.bound.when_full {
+                WhenFull::End => return self.doom(&mut inner, Term::atom("mailbox_full")),
+                WhenFull::Refuse => {
+                    if self.refused.fetch_add(1, Ordering::Relaxed) == 0 {
+                        let pid = &self.pid;
+                        tracing::warn!(?pid, "a mailbox is full: messages are left out");
+                    }
+                    return Delivered::Done;
+                }
+            }
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.push(&mut inner, Received::Message(message), credit);
+        Delivered::Done
+    }
+
+    fn push(&self, inner: &mut Inner, received: Received, credit: Option<Credit>) {
+        let was_empty = inner.queue.is_empty();
+        inner.queue.push_back(Item { received, credit });
+        if was_empty {
+            self.wake.notify_one();
+        }
+    }
+
+    /// A signal says that `from` ended, or tells this process to end.
+    pub(super) fn exit(&self, from: &Pid, reason: Term, how: Exit) -> Delivered {
+        let mut inner = self.lock();
+        if inner.fate.is_some() {
+            return Delivered::Gone;
+        }
+        if how == Exit::Link && !inner.relations.link_broke(from) {
+            return Delivered::Done;
+        }
+        self.react(&mut inner, from, reason, how)
+    }
+
+    /// A connection is lost, and with it what this process had to do with the node at its other end.
+    pub(super) fn lose(&self, node: &Atom) -> Delivered {
+        let mut inner = self.lock();
+        let lost = inner.relations.lose(node);
+        if inner.fate.is_some() {
+            return Delivered::Gone;
+        }
+        let reason = || Term::atom("noconnection");
+        for (reference, process) in lost.monitors {
+            let reason = reason();
+            self.push(
+                &mut inner,
+                Received::Down {
+                    reference,
+                    process,
+                    reason,
+                },
+                None,
+            );
+        }
+        for from in lost.links {
+            if self.react(&mut inner, &from, reason(), Exit::Link) == Delivered::Ends {
+                return Delivered::Ends;
+            }
+        }
+        Delivered::Done
+    }
+
+    fn react(&self, inner: &mut Inner, from: &Pid, reason: Term, how: Exit) -> Delivered {
+        if how == Exit::Sent && is_atom(&reason, "kill") {
+            return self.doom(inner, Term::atom("killed"));
+        }
+        if inner.traps_exit {
+            let from = from.clone();
+            self.push(inner, Received::Exit { from, reason }, None);
+            return Delivered::Done;
+        }
+        // That another process did what it was for ends nobody, unless it is oneself who says so.
+        if is_atom(&reason, "normal") && *from != self.pid {
+            return Delivered::Done;
+        }
+        self.doom(inner, reason)
+    }
+
+    /// The end of what this process monitors.
+    pub(super) fn down(&self, reference: Reference, reason: Term) -> Delivered {
+        let mut inner = self.lock();
+        if inner.fate.is_some() {
+            return Delivered::Gone;
+        }
+        if let Some(process) = inner.relations.remove_monitor(&reference) {
+            let down = Received::Down {
+                reference,
+                process,
+                reason,
+            };
+            self.push(&mut inner, down, None);
+        }
+        Delivered::Done
+    }
+
+    /// Decides that the process ends.
+    pub(super) fn doom(&self, inner: &mut Inner, reason: Term) -> Delivered {
+        if inner.fate.is_some() {
+            return Delivered::Done;
+        }
+        inner.fate = Some(reason);
+        // What waits is read by nobody any more, and others may want the room.
+        inner.queue.clear();
+        self.end.notify_one();
+        self.wake.notify_one();
+        Delivered::Ends
+    }
+
+    /// Ends the process for good: `None` if that was done before.
+    pub(super) fn bury(&self, reason: Term) -> Option<Remains> {
+        let mut inner = self.lock();
+        if std::mem::replace(&mut inner.gone, true) {
+            return None;
+        }
+        let reason = inner.fate.get_or_insert(reason).clone();
+        let queue = std::mem::take(&mut inner.queue);
+        let remains = Remains {
+            reason,
+            relations: inner.relations.end(),
+            names: std::mem::take(&mut inner.names),
+            aliases: std::mem::take(&mut inner.aliases),
+        };
+        drop(inner);
+        // Terms may be large: not under the lock.
+        drop(queue);
+        self.wake.notify_one();
+        Some(remains)
+    }
+
+    /// Does something to the relations of the process, if it is there for it: one that is about to end still
+    /// takes links and monitors, and answers them when it has ended.
+    pub(super) fn relate<T>(&self, change: impl FnOnce(&mut Relations) -> T) -> Option<T> {
+        let mut inner = self.lock();
+        (!inner.gone).then(|| change(&mut inner.relations))
+    }
+
+    /// Sets a monitor of this process's own.
+    pub(super) fn monitor(&self, reference: Reference, monitored: Monitored) {
+        self.lock().relations.monitor(reference, monitored);
+    }
+}
+
+fn is_atom(term: &Term, name: &str) -> bool {
+    term.as_atom().is_some_and(|atom| *atom == *name)
+}

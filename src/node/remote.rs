@@ -1,0 +1,64 @@
+//! The way to other nodes, as processes use it.
+
+use crate::dist::control::Control;
+use crate::etf::{Atom, Term};
+
+use super::Shared;
+use super::received::SendFailed;
+
+/// A connection, as signals go over it.
+#[derive(Debug, Clone)]
+pub(super) enum Link {}
+
+impl Link {
+    /// Sends what the node itself has to say. Never waits. Whether the connection took it.
+    pub(super) fn signal(&self, _control: &Control, _payload: Option<&Term>) -> bool {
+        match *self {}
+    }
+
+    /// Sends a message. Waits while too much waits for the peer.
+    #[expect(clippy::unused_async, reason = "connections are about to come")]
+    pub(super) async fn send(
+        &self,
+        _control: &Control,
+        _payload: Option<&Term>,
+    ) -> Result<(), SendFailed> {
+        match *self {}
+    }
+
+    pub(super) fn try_send(
+        &self,
+        _control: &Control,
+        _payload: Option<&Term>,
+    ) -> Result<(), SendFailed> {
+        match *self {}
+    }
+
+    /// Whether the peer acknowledges unlinks.
+    pub(super) fn has_unlink_id(&self) -> bool {
+        match *self {}
+    }
+
+    /// Whether exit reasons go as payload.
+    pub(super) fn has_exit_payload(&self) -> bool {
+        match *self {}
+    }
+
+    /// Whether messages to aliases can be sent.
+    pub(super) fn has_alias(&self) -> bool {
+        match *self {}
+    }
+}
+
+impl Shared {
+    /// The connection to a node, if there is one.
+    pub(super) fn link_up(&self, _node: &Atom) -> Option<Link> {
+        None
+    }
+
+    /// The connection to a node, made if there is none.
+    #[expect(clippy::unused_async, reason = "connections are about to come")]
+    pub(super) async fn link_to(&self, node: &Atom) -> Result<Link, SendFailed> {
+        Err(SendFailed::NoConnection(node.clone()))
+    }
+}
