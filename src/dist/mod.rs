@@ -17,6 +17,7 @@ pub mod channel;
 mod close;
 mod connection;
 pub mod control;
+pub mod cookie;
 mod diagnose;
 mod dial;
 mod error;
