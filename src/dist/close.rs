@@ -21,12 +21,10 @@ pub enum CloseReason {
     Stuck(Duration),
     /// More waited for the peer than this node may keep, and it could not be made to wait longer.
     #[error(
-        "{queued} bytes waited for the peer, which reads too slowly, and more had to be said; the limit is {limit}"
+        "{limit} bytes waited for the peer, which reads too slowly, and more could not wait to be said"
     )]
     Overrun {
-        /// Bytes that waited.
-        queued: usize,
-        /// How many may.
+        /// How many bytes may wait.
         limit: usize,
     },
     /// This side closed it.

@@ -143,6 +143,8 @@ pub struct Sent {
 #[derive(Debug)]
 struct Entry {
     atom: Atom,
+    /// Whether the receiver has it: a message that was given up was never sent.
+    sent: bool,
     /// The last message that had the atom.
     turn: u32,
     /// The atom's index in that message.
@@ -169,10 +171,19 @@ impl Default for Sent {
 
 impl Sent {
     /// Starts the list of a new message. What the last one put into the cache stays there, so its
-    /// header has to be sent, whatever becomes of the rest of it.
+    /// header has to be sent, or given up by [`Sent::cancel`].
     pub fn start(&mut self) {
         self.turn = self.turn.wrapping_add(1);
         self.message.clear();
+    }
+
+    /// Gives up the message at hand, whose header will not be sent.
+    pub fn cancel(&mut self) {
+        for reference in self.message.drain(..) {
+            if reference.new {
+                self.entries[usize::from(reference.entry)].sent = false;
+            }
+        }
     }
 
     /// The index of an atom in the message's list, which it joins if it is not there; `None` when it
@@ -188,14 +199,15 @@ impl Sent {
                 return same.then_some(entry.index);
             }
             let index = next_index(&self.message)?;
+            let new = !same || !entry.sent;
             if !same {
                 entry.atom = atom.clone();
             }
-            (entry.turn, entry.index) = (self.turn, index);
+            (entry.turn, entry.index, entry.sent) = (self.turn, index, true);
             self.message.push(Reference {
                 place,
                 entry: *slot - 1,
-                new: !same,
+                new,
             });
             return Some(index);
         }
@@ -203,6 +215,7 @@ impl Sent {
         let entry = u16::try_from(self.entries.len()).ok()?;
         self.entries.push(Entry {
             atom: atom.clone(),
+            sent: true,
             turn: self.turn,
             index,
         });
@@ -330,6 +343,17 @@ mod tests {
         let placed = indices.iter().flatten().count();
         assert_eq!(placed, 255);
         exchange(&mut sent, &mut Received::default(), &[]);
+    }
+
+    #[test]
+    fn what_was_given_up_is_written_out_the_next_time() {
+        let (mut sent, mut received) = (Sent::default(), Received::default());
+        exchange(&mut sent, &mut received, &atoms(&["ok"]));
+        sent.start();
+        assert_eq!(sent.index(&Atom::new("ok")), Some(0));
+        assert_eq!(sent.index(&Atom::new("lost")), Some(1));
+        sent.cancel();
+        exchange(&mut sent, &mut received, &atoms(&["lost", "ok"]));
     }
 
     #[test]

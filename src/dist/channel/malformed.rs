@@ -10,9 +10,6 @@ use crate::etf::DecodeError;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
-    /// The connection ended in the middle of a frame or of a fragmented message.
-    #[error("the connection ended in the middle of a message")]
-    Truncated,
     /// A frame that is too short for what it begins with.
     #[error("a frame of {0} bytes is too short for its header")]
     Short(usize),

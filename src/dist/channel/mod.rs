@@ -1,22 +1,36 @@
 //! The message path of a connection that passed the handshake: control messages and their payloads,
 //! both ways.
 //!
-//! What decides is pure: the decoder turns bytes into messages, the encoder messages into
-//! bytes, the ticker counts into ticks and dead peers. Around them stand a task that writes and a
+//! What decides is pure: the [`Decoder`] turns bytes into messages, the [`Outbox`] messages into
+//! bytes in their order, a ticker counts into ticks and dead peers. Around them stand a task that writes and a
 //! [`Receiver`] that reads, over any stream.
 //!
 //! <https://www.erlang.org/doc/apps/erts/erl_dist_protocol.html#protocol-between-connected-nodes>
 
+mod assembly;
+mod batch;
+mod decoder;
+mod encoder;
 mod malformed;
+mod outbox;
 mod receiver;
 mod sender;
+#[cfg(test)]
+mod tests;
+mod ticker;
+mod writer;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use batch::Batch;
+pub use decoder::Decoder;
 pub use malformed::Malformed;
+pub use outbox::{Outbox, Urgency};
 pub use receiver::{Incoming, Receiver};
+use sender::Shared;
 pub use sender::{SendError, Sender};
 
 /// How a connection keeps itself.
@@ -40,6 +54,32 @@ pub struct ChannelOptions {
     pub hard_limit: usize,
     /// What decoding one message may cost.
     pub limits: crate::etf::Limits,
+}
+
+/// The bytes that frames and messages begin with.
+mod kind {
+    /// The version of the external term format, which begins every frame of a connection with
+    /// distribution headers, and every term of one without.
+    pub const VERSION: u8 = 131;
+    /// A whole message, after a distribution header.
+    pub const MESSAGE: u8 = 68;
+    /// The first fragment of a message, with its distribution header.
+    pub const FIRST_FRAGMENT: u8 = 69;
+    /// A later fragment.
+    pub const FRAGMENT: u8 = 70;
+    /// A whole message on a connection without distribution headers.
+    pub const PASS_THROUGH: u8 = 112;
+}
+
+impl ChannelOptions {
+    fn atom_cache(&self) -> bool {
+        self.flags & (1 << 13) != 0
+    }
+
+    /// Fragments have distribution headers: there are none without.
+    fn fragments(&self) -> bool {
+        self.atom_cache() && self.flags & (1 << 23) != 0
+    }
 }
 
 impl Default for ChannelOptions {
@@ -74,6 +114,9 @@ where
     R: AsyncRead + Send + Unpin + 'static,
     W: AsyncWrite + Send + Unpin + 'static,
 {
-    let _ = (reader, writer, options);
-    todo!()
+    let shared = Arc::new(Shared::new(options));
+    tokio::spawn(writer::run(writer, Arc::clone(&shared)));
+    let decoder = Decoder::new(&options);
+    let receiver = Receiver::new(Box::new(reader), decoder, Arc::clone(&shared));
+    (Sender(shared), receiver)
 }

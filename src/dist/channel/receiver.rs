@@ -1,5 +1,14 @@
 //! The receiving side of a connection.
 
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::sync::watch;
+
+use super::Decoder;
+use super::sender::Shared;
 use crate::dist::close::CloseReason;
 use crate::dist::control::Control;
 use crate::etf::Term;
@@ -14,16 +23,93 @@ pub struct Incoming {
 }
 
 /// Receives what the peer sends. When it is dropped, the connection ends.
-#[derive(Debug)]
-pub struct Receiver {}
+pub struct Receiver {
+    io: Box<dyn AsyncRead + Send + Unpin>,
+    decoder: Decoder,
+    shared: Arc<Shared>,
+    closing: watch::Receiver<Option<CloseReason>>,
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").finish_non_exhaustive()
+    }
+}
 
 impl Receiver {
+    pub(super) fn new(
+        io: Box<dyn AsyncRead + Send + Unpin>,
+        decoder: Decoder,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let closing = shared.closing();
+        Self {
+            io,
+            decoder,
+            shared,
+            closing,
+        }
+    }
+
     /// Waits for the next message. While it is not called nothing is read from the peer, which then has
     /// to wait, and does not count as silent. Cancel-safe.
     ///
     /// # Errors
     /// Why the connection ended.
     pub async fn next(&mut self) -> Result<Incoming, CloseReason> {
-        todo!()
+        loop {
+            if self.shared.is_closing() {
+                return Err(self.shared.reason().unwrap_or(CloseReason::Local));
+            }
+            match self.decoder.next() {
+                Ok(Some(message)) => return Ok(message),
+                Ok(None) => {}
+                Err(malformed) => {
+                    self.shared.close(malformed.into());
+                    continue;
+                }
+            }
+            if let Err(reason) = self.read().await {
+                self.shared.close(reason);
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), CloseReason> {
+        let _listening = Listening::new(&self.shared.listening);
+        let mut space = self.decoder.space();
+        let read = tokio::select! {
+            read = self.io.read_buf(&mut space) => read?,
+            // A reason that is there already is the one that stays.
+            _ = self.closing.wait_for(Option::is_some) => return Err(CloseReason::Local),
+        };
+        if read == 0 {
+            return Err(CloseReason::ByPeer);
+        }
+        self.decoder.filled(read);
+        self.shared.read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.shared.close(CloseReason::Local);
+    }
+}
+
+/// Says that something is to be read as soon as it comes, for as long as that is so.
+struct Listening<'a>(&'a AtomicBool);
+
+impl<'a> Listening<'a> {
+    fn new(flag: &'a AtomicBool) -> Self {
+        flag.store(true, Ordering::Relaxed);
+        Self(flag)
+    }
+}
+
+impl Drop for Listening<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
     }
 }

@@ -1,14 +1,50 @@
 //! The sending side of a connection.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::{Notify, watch};
+
+use super::outbox::{Outbox, Urgency};
+use super::ticker::Traffic;
+use super::{Batch, ChannelOptions};
 use crate::dist::close::CloseReason;
 use crate::dist::control::Control;
 use crate::etf::{EncodeError, Term};
 
 /// Sends messages to the peer. Clones share the connection.
 #[derive(Debug, Clone)]
-pub struct Sender {}
+pub struct Sender(pub(super) Arc<Shared>);
+
+/// What the two sides of a connection and the task that writes share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    options: ChannelOptions,
+    state: Mutex<State>,
+    /// Wakes the task that writes: there is something to be written, or the end has come.
+    work: Notify,
+    /// Wakes those who wait to send.
+    drained: Notify,
+    /// Set as soon as the connection is to end.
+    closing: watch::Sender<Option<CloseReason>>,
+    /// Set when everything has been written that was still to be.
+    ended: watch::Sender<Option<CloseReason>>,
+    is_closing: AtomicBool,
+    pub(super) read: AtomicU64,
+    pub(super) listening: AtomicBool,
+    /// In milliseconds.
+    tick_time: AtomicU64,
+}
+
+#[derive(Debug)]
+struct State {
+    outbox: Outbox,
+    /// Whether the task that writes waits for work.
+    writer_rests: bool,
+    /// How many wait to send.
+    senders_wait: bool,
+}
 
 /// Why a message was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,16 +67,27 @@ impl Sender {
     ///
     /// # Errors
     /// [`SendError::Ended`] or [`SendError::Encode`].
-    pub async fn send(&self, _control: &Control, _payload: Option<&Term>) -> Result<(), SendError> {
-        todo!()
+    pub async fn send(&self, control: &Control, payload: Option<&Term>) -> Result<(), SendError> {
+        match self.0.push(control, payload, Urgency::Message, false) {
+            Err(SendError::Busy) => {}
+            result => return result,
+        }
+        loop {
+            // Made before it is tried again, so that no drain in between is missed.
+            let drained = self.0.drained.notified();
+            match self.0.push(control, payload, Urgency::Message, true) {
+                Err(SendError::Busy) => drained.await,
+                result => return result,
+            }
+        }
     }
 
     /// Sends a message if it need not wait.
     ///
     /// # Errors
     /// See [`SendError`].
-    pub fn try_send(&self, _control: &Control, _payload: Option<&Term>) -> Result<(), SendError> {
-        todo!()
+    pub fn try_send(&self, control: &Control, payload: Option<&Term>) -> Result<(), SendError> {
+        self.0.push(control, payload, Urgency::Message, false)
     }
 
     /// Sends what the node itself has to say and what must neither wait nor be lost: exits, monitors'
@@ -49,41 +96,177 @@ impl Sender {
     ///
     /// # Errors
     /// [`SendError::Ended`] or [`SendError::Encode`].
-    pub fn signal(&self, _control: &Control, _payload: Option<&Term>) -> Result<(), SendError> {
-        todo!()
+    pub fn signal(&self, control: &Control, payload: Option<&Term>) -> Result<(), SendError> {
+        match self.0.push(control, payload, Urgency::Signal, false) {
+            Err(SendError::Busy) => {
+                let limit = self.0.options.hard_limit;
+                self.0.close(CloseReason::Overrun { limit });
+                Err(SendError::Ended)
+            }
+            result => result,
+        }
     }
 
     /// The flags that both sides have.
     #[must_use]
     pub fn flags(&self) -> u64 {
-        todo!()
+        self.0.options.flags
     }
 
-    /// Takes over another `net_ticktime`.
-    pub fn set_tick_time(&self, _tick_time: Duration) {
-        todo!()
+    /// Takes over another `net_ticktime`, from the next look at the traffic on.
+    pub fn set_tick_time(&self, tick_time: Duration) {
+        self.0.set_tick_time(tick_time);
     }
 
     /// Ends the connection: what waits is written first, for at most half a second. The first reason
     /// given is the one that stays. Does not wait.
-    pub fn close(&self, _reason: CloseReason) {
-        todo!()
+    pub fn close(&self, reason: CloseReason) {
+        self.0.close(reason);
     }
 
     /// Waits for the end, and says what it was. Cancel-safe.
     pub async fn closed(&self) -> CloseReason {
-        todo!()
+        let mut ended = self.0.ended.subscribe();
+        match ended.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or(CloseReason::Local),
+            // Cannot be, since its sender is here.
+            Err(_) => CloseReason::Local,
+        }
     }
 
     /// Whether it has ended or is about to.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        todo!()
+        self.0.is_closing()
     }
 
     /// Whether `other` sends over this connection, and not over an earlier or later one.
     #[must_use]
-    pub fn is(&self, _other: &Self) -> bool {
-        todo!()
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Shared {
+    pub(super) fn new(options: ChannelOptions) -> Self {
+        let shared = Self {
+            options,
+            state: Mutex::new(State {
+                outbox: Outbox::new(&options),
+                writer_rests: false,
+                senders_wait: false,
+            }),
+            work: Notify::new(),
+            drained: Notify::new(),
+            closing: watch::Sender::new(None),
+            ended: watch::Sender::new(None),
+            is_closing: AtomicBool::new(false),
+            read: AtomicU64::new(0),
+            listening: AtomicBool::new(false),
+            tick_time: AtomicU64::new(0),
+        };
+        shared.set_tick_time(options.tick_time);
+        shared
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(
+        &self,
+        control: &Control,
+        payload: Option<&Term>,
+        urgency: Urgency,
+        will_wait: bool,
+    ) -> Result<(), SendError> {
+        if self.is_closing() {
+            return Err(SendError::Ended);
+        }
+        let mut state = self.state();
+        let result = state.outbox.push(control, payload, urgency);
+        if result == Err(SendError::Busy) {
+            state.senders_wait |= will_wait;
+            return result;
+        }
+        let wake = std::mem::take(&mut state.writer_rests);
+        drop(state);
+        if wake {
+            self.work.notify_one();
+        }
+        result
+    }
+
+    /// Fills `batch` with what is to be written next; says whether there is anything.
+    pub(super) fn take(&self, batch: &mut Batch) -> bool {
+        use bytes::Buf as _;
+        let mut state = self.state();
+        state.outbox.take(batch);
+        let any = batch.has_remaining();
+        state.writer_rests = !any;
+        let wake = std::mem::take(&mut state.senders_wait);
+        drop(state);
+        if wake {
+            self.drained.notify_waiters();
+        }
+        any
+    }
+
+    /// Gives back room that a connection at rest does not need.
+    pub(super) fn shrink(&self) {
+        self.state().outbox.shrink();
+    }
+
+    /// Waits until there may be something to be written, or the connection is to end.
+    pub(super) async fn work(&self) {
+        self.work.notified().await;
+    }
+
+    pub(super) fn traffic(&self, written: u64, pending: bool) -> Traffic {
+        Traffic {
+            read: self.read.load(Ordering::Relaxed),
+            written,
+            listening: self.listening.load(Ordering::Relaxed),
+            pending,
+        }
+    }
+
+    pub(super) fn tick_time(&self) -> Duration {
+        Duration::from_millis(self.tick_time.load(Ordering::Relaxed))
+    }
+
+    fn set_tick_time(&self, tick_time: Duration) {
+        let millis = u64::try_from(tick_time.as_millis()).unwrap_or(u64::MAX);
+        self.tick_time.store(millis, Ordering::Relaxed);
+    }
+
+    pub(super) fn close(&self, reason: CloseReason) {
+        self.closing.send_if_modified(|closing| {
+            let first = closing.is_none();
+            closing.get_or_insert(reason);
+            first
+        });
+        self.is_closing.store(true, Ordering::Release);
+        self.work.notify_one();
+        // Whoever waits to send learns that it is too late.
+        self.drained.notify_waiters();
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Acquire)
+    }
+
+    pub(super) fn reason(&self) -> Option<CloseReason> {
+        self.closing.borrow().clone()
+    }
+
+    pub(super) fn closing(&self) -> watch::Receiver<Option<CloseReason>> {
+        self.closing.subscribe()
+    }
+
+    /// Tells that nothing more is written, whatever the reason for it.
+    pub(super) fn end(&self) {
+        self.close(CloseReason::Local);
+        self.ended.send_replace(self.reason());
     }
 }

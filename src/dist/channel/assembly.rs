@@ -1,0 +1,126 @@
+//! Messages that came in fragments and are not whole yet. Pure.
+
+use std::collections::HashMap;
+
+use bytes::BytesMut;
+
+use super::malformed::Malformed;
+use crate::etf::Atom;
+
+/// What a message that has begun costs beside its bytes, about.
+const OVERHEAD: usize = 256;
+
+/// A message of which some fragments have come.
+#[derive(Debug)]
+pub(super) struct Assembly {
+    /// What has come.
+    pub(super) buffer: BytesMut,
+    /// Where in it the control message starts.
+    pub(super) start: usize,
+    /// The atoms of the message.
+    pub(super) atoms: Vec<Atom>,
+    /// The id of the fragment that is due; 0 when the message is whole.
+    due: u64,
+}
+
+/// All messages of a connection of which some fragments have come. Those of several senders may come in
+/// any mixture; each by itself comes in order.
+#[derive(Debug)]
+pub(super) struct Assemblies {
+    begun: HashMap<u64, Assembly>,
+    max_message: usize,
+    max_total: usize,
+    total: usize,
+}
+
+impl Assemblies {
+    pub(super) fn new(max_message: usize, max_total: usize) -> Self {
+        Self {
+            begun: HashMap::new(),
+            max_message,
+            max_total,
+            total: 0,
+        }
+    }
+
+    /// Starts a message with its first fragment, whose id is the count of all. Gives it back if it is
+    /// whole with that.
+    pub(super) fn start(
+        &mut self,
+        sequence: u64,
+        id: u64,
+        buffer: BytesMut,
+        start: usize,
+        atoms: Vec<Atom>,
+    ) -> Result<Option<Assembly>, Malformed> {
+        if self.begun.contains_key(&sequence) {
+            return Err(Malformed::SequenceReused(sequence));
+        }
+        let due = id.checked_sub(1).ok_or(Malformed::Fragment {
+            sequence,
+            got: id,
+            due: 1,
+        })?;
+        self.charge(buffer.len().saturating_add(OVERHEAD))?;
+        let assembly = Assembly {
+            buffer,
+            start,
+            atoms,
+            due,
+        };
+        Ok(self.put_back(sequence, assembly))
+    }
+
+    /// Takes a message out so that `length` bytes, those of its fragment `id`, can be appended to it.
+    pub(super) fn take(
+        &mut self,
+        sequence: u64,
+        id: u64,
+        length: usize,
+    ) -> Result<Assembly, Malformed> {
+        let unknown = Malformed::SequenceUnknown(sequence);
+        let mut assembly = self.begun.remove(&sequence).ok_or(unknown)?;
+        if id != assembly.due {
+            return Err(Malformed::Fragment {
+                sequence,
+                got: id,
+                due: assembly.due,
+            });
+        }
+        assembly.due -= 1;
+        let whole = assembly.buffer.len().saturating_add(length);
+        if whole > self.max_message {
+            return Err(Malformed::TooLarge {
+                length: whole,
+                limit: self.max_message,
+            });
+        }
+        self.charge(length)?;
+        Ok(assembly)
+    }
+
+    /// Puts a message back, or gives it if it is whole.
+    pub(super) fn put_back(&mut self, sequence: u64, assembly: Assembly) -> Option<Assembly> {
+        if assembly.due > 0 {
+            self.begun.insert(sequence, assembly);
+            return None;
+        }
+        self.total = (self.total).saturating_sub(assembly.buffer.len() + OVERHEAD);
+        if self.begun.is_empty() {
+            // A connection at rest keeps nothing of what it once took.
+            self.begun.shrink_to(0);
+        }
+        Some(assembly)
+    }
+
+    fn charge(&mut self, bytes: usize) -> Result<(), Malformed> {
+        self.total = self.total.saturating_add(bytes);
+        if self.total > self.max_total {
+            return Err(Malformed::Assembling {
+                length: self.total,
+                limit: self.max_total,
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,430 @@
+//! Bytes to messages: framing, distribution headers, fragments and control messages. Pure.
+//!
+//! Whoever reads puts the bytes where [`Decoder::space`] says. What is small is collected, many frames
+//! at a time, and read from there. A frame that is large goes to a buffer of its own, and a fragment
+//! straight to the end of its message, so a large binary is where it is to stay as soon as the kernel
+//! has copied it; the term shares that buffer.
+
+use bytes::buf::Limit;
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+
+use super::assembly::{Assemblies, Assembly};
+use super::malformed::Malformed;
+use super::{ChannelOptions, Incoming, kind};
+use crate::dist::control::Control;
+use crate::dist::header::Received;
+use crate::etf::{self, Atom, Limits};
+
+/// How much is read at once on a connection that is at rest, and on one that is busy.
+const READ_IDLE: usize = 4 * 1024;
+const READ_BUSY: usize = 64 * 1024;
+/// After how many short reads a busy connection counts as being at rest.
+const SHORT_READS: u8 = 16;
+/// A frame of this many bytes that has not come whole gets a buffer of its own.
+const LARGE: usize = 16 * 1024;
+/// How much is read beyond the end of a large frame: the length and the header of a fragment. So the
+/// next frame is known with no read of its own, and hardly a byte of it has to be moved.
+const BEYOND: usize = 4 + FRAGMENT_HEADER;
+/// Two bytes of kind, a sequence id and a fragment id of eight each.
+const FRAGMENT_HEADER: usize = 18;
+/// How much room a message that has only been announced gets.
+const FIRST_ROOM: usize = 65 * 1024;
+/// How many times as much room a message gets as has come of it: then a binary of 1 MiB, in 17
+/// fragments, is never moved, and a lie costs no more than this.
+const ROOM_FACTOR: usize = 32;
+/// Up to how much room is given on announcement to one who has sent as large a message before.
+const MAX_TRUST: usize = 4 * 1024 * 1024;
+
+/// Reads what a peer sends.
+#[derive(Debug)]
+pub struct Decoder {
+    inbox: BytesMut,
+    /// How much of the inbox has been read.
+    read: usize,
+    short_reads: u8,
+    large: Option<Large>,
+    assemblies: Assemblies,
+    messages: Messages,
+    max_message: usize,
+    /// The size of the largest message that came whole.
+    trust: usize,
+}
+
+/// A frame on its way to a buffer of its own.
+#[derive(Debug)]
+struct Large {
+    to: Destination,
+    /// How long the buffer will be when the frame is whole.
+    end: usize,
+    /// How long the buffer will be when the message is whole, if the peer is right.
+    promised: usize,
+}
+
+#[derive(Debug)]
+enum Destination {
+    /// A new frame, without its length.
+    Frame(BytesMut),
+    /// A message that has begun.
+    Fragment { sequence: u64, assembly: Assembly },
+}
+
+impl Destination {
+    fn buffer(&mut self) -> &mut BytesMut {
+        match self {
+            Self::Frame(buffer) => buffer,
+            Self::Fragment { assembly, .. } => &mut assembly.buffer,
+        }
+    }
+}
+
+impl Decoder {
+    /// A decoder for a connection on which nothing has come yet.
+    #[must_use]
+    pub fn new(options: &ChannelOptions) -> Self {
+        Self {
+            inbox: BytesMut::new(),
+            read: 0,
+            short_reads: 0,
+            large: None,
+            assemblies: Assemblies::new(options.max_message, options.max_assembly),
+            messages: Messages {
+                cache: options.atom_cache().then(Received::default),
+                fragments: options.fragments(),
+                table: Vec::new(),
+                limits: options.limits,
+            },
+            max_message: options.max_message,
+            trust: 0,
+        }
+    }
+
+    /// Where the next bytes belong. [`Decoder::next`] has to have said `None` before.
+    pub fn space(&mut self) -> Limit<&mut BytesMut> {
+        if let Some(large) = &mut self.large {
+            return large.space(self.trust);
+        }
+        self.inbox.advance(self.read);
+        self.read = 0;
+        let busy = self.inbox.capacity() > READ_IDLE;
+        let room = if busy { READ_BUSY } else { READ_IDLE };
+        if busy && self.inbox.is_empty() && self.short_reads >= SHORT_READS {
+            self.inbox = BytesMut::with_capacity(READ_IDLE);
+        } else if self.inbox.len() >= room {
+            self.inbox.reserve(READ_BUSY);
+        } else {
+            self.inbox.reserve(room - self.inbox.len());
+        }
+        let free = self.inbox.capacity() - self.inbox.len();
+        (&mut self.inbox).limit(free)
+    }
+
+    /// Tells that `count` bytes have been put into [`Decoder::space`].
+    pub fn filled(&mut self, count: usize) {
+        if self.large.is_some() {
+            return;
+        }
+        if count < READ_IDLE / 2 {
+            self.short_reads = self.short_reads.saturating_add(1);
+        } else {
+            self.short_reads = 0;
+            if self.inbox.capacity() <= READ_IDLE && self.inbox.len() == self.inbox.capacity() {
+                self.inbox.reserve(READ_BUSY);
+            }
+        }
+    }
+
+    /// The next message, or `None` when more bytes are needed for it. Ticks are read over.
+    ///
+    /// # Errors
+    /// See [`Malformed`]. Nothing can be read after one.
+    #[allow(clippy::should_implement_trait)] // it is none: `None` is not the end
+    pub fn next(&mut self) -> Result<Option<Incoming>, Malformed> {
+        loop {
+            if let Some(large) = self.large.take_if(|large| large.is_whole()) {
+                if let Some(message) = self.large_frame(large)? {
+                    return Ok(Some(message));
+                }
+            }
+            if self.large.is_some() {
+                return Ok(None);
+            }
+            let unread = &self.inbox[self.read..];
+            let Some(length) = unread.first_chunk::<4>() else {
+                return Ok(None);
+            };
+            let length = u32::from_be_bytes(*length) as usize;
+            if length == 0 {
+                self.read += 4;
+                continue;
+            }
+            if length > self.max_message {
+                return Err(Malformed::TooLarge {
+                    length,
+                    limit: self.max_message,
+                });
+            }
+            let rest = &unread[4..];
+            if let Some(body) = rest.get(..length) {
+                self.read += 4 + length;
+                let message = small_frame(body, &mut self.messages, &mut self.assemblies)?;
+                if message.is_some() {
+                    return Ok(message);
+                }
+            } else if rest.len() < FRAGMENT_HEADER.min(length) {
+                return Ok(None);
+            } else if length < LARGE && !rest.starts_with(&[kind::VERSION, kind::FRAGMENT]) {
+                return Ok(None);
+            } else {
+                self.start_large(length)?;
+            }
+        }
+    }
+
+    /// Moves what has come of a large frame to where the rest of it is to go.
+    fn start_large(&mut self, length: usize) -> Result<(), Malformed> {
+        let rest = &self.inbox[self.read + 4..];
+        let (to, end, promised, begun) = match self.messages.fragment(rest)? {
+            Some((kind::FRAGMENT, sequence, id)) => {
+                let body = length - FRAGMENT_HEADER;
+                let assembly = self.assemblies.take(sequence, id, body)?;
+                let end = assembly.buffer.len() + body;
+                // Fragments are of one size, as far as they are OTP's or ours; the last may be shorter.
+                let promised = end.saturating_add(body.saturating_mul(capped(id - 1)));
+                let to = Destination::Fragment { sequence, assembly };
+                (to, end, promised, &rest[FRAGMENT_HEADER..])
+            }
+            Some((_, _, id)) => {
+                let promised = length.saturating_mul(capped(id));
+                (Destination::Frame(BytesMut::new()), length, promised, rest)
+            }
+            None => (Destination::Frame(BytesMut::new()), length, length, rest),
+        };
+        let mut large = Large {
+            to,
+            end,
+            promised: promised.min(self.max_message),
+        };
+        large.make_room(self.trust);
+        large.to.buffer().extend_from_slice(begun);
+        self.large = Some(large);
+        self.inbox.clear();
+        self.read = 0;
+        Ok(())
+    }
+
+    fn large_frame(&mut self, mut large: Large) -> Result<Option<Incoming>, Malformed> {
+        let buffer = large.to.buffer();
+        self.inbox.extend_from_slice(&buffer[large.end..]);
+        buffer.truncate(large.end);
+        let whole = match large.to {
+            Destination::Fragment { sequence, assembly } => {
+                self.assemblies.put_back(sequence, assembly)
+            }
+            Destination::Frame(body) => {
+                let Opened { start, first } = self.messages.open(&body)?;
+                if let Some((sequence, id)) = first {
+                    let atoms = std::mem::take(&mut self.messages.table);
+                    self.assemblies.start(sequence, id, body, start, atoms)?
+                } else {
+                    self.trust = self.trust.max(body.len());
+                    let mut body = body.freeze();
+                    body.advance(start);
+                    return self.messages.read_shared(&body).map(Some);
+                }
+            }
+        };
+        let Some(whole) = whole else {
+            return Ok(None);
+        };
+        self.trust = self.trust.max(whole.buffer.len()).min(MAX_TRUST);
+        whole_message(whole, self.messages.limits).map(Some)
+    }
+}
+
+impl Large {
+    fn is_whole(&mut self) -> bool {
+        self.to.buffer().len() >= self.end
+    }
+
+    fn space(&mut self, trust: usize) -> Limit<&mut BytesMut> {
+        self.make_room(trust);
+        let end = self.end;
+        let buffer = self.to.buffer();
+        let left = end + BEYOND - buffer.len();
+        buffer.limit(left)
+    }
+
+    /// Makes room for what comes next, and for the rest of the message as far as the peer is believed.
+    fn make_room(&mut self, trust: usize) {
+        let (end, promised) = (self.end, self.promised);
+        let buffer = self.to.buffer();
+        let length = buffer.len();
+        if buffer.capacity() > length && buffer.capacity() >= end + BEYOND {
+            return;
+        }
+        let believed = FIRST_ROOM
+            .max(length.saturating_mul(ROOM_FACTOR))
+            .max(trust);
+        let target = promised.max(end).min(believed) + BEYOND;
+        if target > buffer.capacity() {
+            buffer.reserve(target - length);
+        }
+    }
+}
+
+/// A count of fragments as far as it matters for making room.
+fn capped(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+/// A frame that came whole with others.
+fn small_frame(
+    body: &[u8],
+    messages: &mut Messages,
+    assemblies: &mut Assemblies,
+) -> Result<Option<Incoming>, Malformed> {
+    if let Some((kind::FRAGMENT, sequence, id)) = messages.fragment(body)? {
+        let data = &body[FRAGMENT_HEADER..];
+        let mut assembly = assemblies.take(sequence, id, data.len())?;
+        assembly.buffer.extend_from_slice(data);
+        return match assemblies.put_back(sequence, assembly) {
+            Some(whole) => whole_message(whole, messages.limits).map(Some),
+            None => Ok(None),
+        };
+    }
+    let Opened { start, first } = messages.open(body)?;
+    let Some((sequence, id)) = first else {
+        return messages.read(&body[start..]).map(Some);
+    };
+    let atoms = std::mem::take(&mut messages.table);
+    let data = BytesMut::from(&body[start..]);
+    match assemblies.start(sequence, id, data, 0, atoms)? {
+        Some(whole) => whole_message(whole, messages.limits).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn whole_message(whole: Assembly, limits: Limits) -> Result<Incoming, Malformed> {
+    let mut bytes = whole.buffer.freeze();
+    bytes.advance(whole.start);
+    incoming(
+        etf::Decoder::sharing(&bytes, &whole.atoms, limits),
+        Versions::None,
+    )
+}
+
+/// What reads frames that hold a message, or the start of one.
+#[derive(Debug)]
+struct Messages {
+    /// The atoms that the peer keeps here, if that was agreed on.
+    cache: Option<Received>,
+    fragments: bool,
+    /// The atoms of the message at hand.
+    table: Vec<Atom>,
+    limits: Limits,
+}
+
+/// Where the control message of a frame starts, and, if the frame is the first of several fragments, the
+/// message's sequence id and the fragment's own.
+struct Opened {
+    start: usize,
+    first: Option<(u64, u64)>,
+}
+
+impl Messages {
+    /// The kind, sequence id and fragment id of a fragment, the first or a later one.
+    fn fragment(&self, body: &[u8]) -> Result<Option<(u8, u64, u64)>, Malformed> {
+        let &[
+            kind::VERSION,
+            kind @ (kind::FIRST_FRAGMENT | kind::FRAGMENT),
+            ..,
+        ] = body
+        else {
+            return Ok(None);
+        };
+        if !self.fragments {
+            return Err(Malformed::Kind([kind::VERSION, kind]));
+        }
+        let number = |at: usize| body.get(at..)?.first_chunk::<8>().copied();
+        match (number(2), number(10)) {
+            (Some(sequence), Some(id)) => Ok(Some((
+                kind,
+                u64::from_be_bytes(sequence),
+                u64::from_be_bytes(id),
+            ))),
+            _ => Err(Malformed::Short(body.len())),
+        }
+    }
+
+    /// Reads what stands before the control message.
+    fn open(&mut self, body: &[u8]) -> Result<Opened, Malformed> {
+        let wrong = || {
+            let second = body.get(1).copied().unwrap_or_default();
+            Malformed::Kind([body.first().copied().unwrap_or_default(), second])
+        };
+        let (start, first) = match (body, self.fragment(body)?) {
+            (_, Some((_, sequence, id))) => (FRAGMENT_HEADER, Some((sequence, id))),
+            ([kind::VERSION, kind::MESSAGE, ..], None) => (2, None),
+            ([kind::PASS_THROUGH, ..], None) if self.cache.is_none() => (1, None),
+            _ => return Err(wrong()),
+        };
+        let header = match &mut self.cache {
+            Some(cache) => cache.read(&body[start..], &mut self.table)?,
+            None if start == 1 => 0,
+            None => return Err(wrong()),
+        };
+        Ok(Opened {
+            start: start + header,
+            first,
+        })
+    }
+
+    fn read(&self, data: &[u8]) -> Result<Incoming, Malformed> {
+        let decoder = etf::Decoder::new(data, &self.table, self.limits);
+        incoming(decoder, self.versions())
+    }
+
+    fn read_shared(&self, data: &Bytes) -> Result<Incoming, Malformed> {
+        let decoder = etf::Decoder::sharing(data, &self.table, self.limits);
+        incoming(decoder, self.versions())
+    }
+
+    fn versions(&self) -> Versions {
+        if self.cache.is_some() {
+            Versions::None
+        } else {
+            Versions::Each
+        }
+    }
+}
+
+/// Whether terms start with a version byte, as they do in messages without a distribution header.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Versions {
+    None,
+    Each,
+}
+
+fn incoming(mut decoder: etf::Decoder<'_>, versions: Versions) -> Result<Incoming, Malformed> {
+    let failed = |part| move |error| Malformed::Term { part, error };
+    let in_control = failed("the control message");
+    if versions == Versions::Each {
+        decoder.version().map_err(in_control)?;
+    }
+    let control = Control::from_term(decoder.term().map_err(in_control)?)?;
+    let payload = if control.has_payload() {
+        let in_payload = failed("the payload");
+        if versions == Versions::Each {
+            decoder.version().map_err(in_payload)?;
+        }
+        let term = decoder.term().map_err(in_payload)?;
+        decoder.finish().map_err(in_payload)?;
+        Some(term)
+    } else {
+        match decoder.remaining() {
+            0 => None,
+            more => return Err(Malformed::Payload(more)),
+        }
+    };
+    Ok(Incoming { control, payload })
+}

@@ -1,0 +1,500 @@
+//! Both directions without a socket: what an outbox gives, a decoder reads.
+
+use bytes::{Buf as _, BufMut as _, Bytes};
+use proptest::prelude::*;
+
+use super::*;
+use crate::dist::control::Control;
+use crate::etf::{Atom, Pid, Term};
+
+const ATOM_CACHE: u64 = 1 << 13;
+const FRAGMENTS: u64 = 1 << 23;
+const BOTH: u64 = ATOM_CACHE | FRAGMENTS;
+
+fn options(flags: u64) -> ChannelOptions {
+    ChannelOptions {
+        flags,
+        ..ChannelOptions::default()
+    }
+}
+
+fn pid(id: u32) -> Pid {
+    Pid {
+        node: Atom::new("a@127.0.0.1"),
+        id,
+        serial: 0,
+        creation: 1,
+    }
+}
+
+fn send(from: u32, to: u32) -> Control {
+    Control::SendSender {
+        from: pid(from),
+        to: pid(to),
+    }
+}
+
+/// Takes everything out of an outbox, as a writer does.
+fn drain(outbox: &mut Outbox) -> Vec<u8> {
+    let (mut bytes, mut batch) = (Vec::new(), Batch::default());
+    loop {
+        outbox.take(&mut batch);
+        if !batch.has_remaining() {
+            return bytes;
+        }
+        bytes.put(&mut batch);
+    }
+}
+
+/// Gives `bytes` to a decoder, at most `step` at once.
+fn feed(decoder: &mut Decoder, mut bytes: &[u8], step: usize) -> Result<Vec<Incoming>, Malformed> {
+    let mut messages = Vec::new();
+    loop {
+        while let Some(message) = decoder.next()? {
+            messages.push(message);
+        }
+        if bytes.is_empty() {
+            return Ok(messages);
+        }
+        let mut space = decoder.space();
+        let count = space.remaining_mut().min(step).min(bytes.len());
+        assert!(count > 0, "there is always space");
+        space.put_slice(&bytes[..count]);
+        bytes.advance(count);
+        decoder.filled(count);
+    }
+}
+
+fn read(flags: u64, bytes: &[u8]) -> Result<Vec<Incoming>, Malformed> {
+    feed(&mut Decoder::new(&options(flags)), bytes, usize::MAX)
+}
+
+fn message(control: Control, payload: Term) -> Incoming {
+    Incoming {
+        control,
+        payload: Some(payload),
+    }
+}
+
+/// A frame: its length and what is in it.
+fn frame(body: &[u8]) -> Vec<u8> {
+    let mut frame = u32::try_from(body.len()).unwrap().to_be_bytes().to_vec();
+    frame.extend_from_slice(body);
+    frame
+}
+
+fn fragment(kind: u8, sequence: u64, id: u64, data: &[u8]) -> Vec<u8> {
+    let mut body = vec![kind::VERSION, kind];
+    body.extend_from_slice(&sequence.to_be_bytes());
+    body.extend_from_slice(&id.to_be_bytes());
+    body.extend_from_slice(data);
+    frame(&body)
+}
+
+#[test]
+fn frames_are_as_the_protocol_has_them() {
+    let control = Control::RegSend {
+        from: pid(1),
+        to: Atom::new("shop"),
+    };
+    let mut outbox = Outbox::new(&options(0));
+    outbox
+        .push(&control, Some(&Term::Int(7)), Urgency::Message)
+        .unwrap();
+    let node = b"w\x0ba@127.0.0.1";
+    let mut plain = b"p\x83h\x04a\x06X".to_vec();
+    plain.extend_from_slice(node);
+    plain.extend_from_slice(b"\0\0\0\x01\0\0\0\0\0\0\0\x01w\0w\x04shop\x83a\x07");
+    assert_eq!(drain(&mut outbox), frame(&plain));
+
+    let mut outbox = Outbox::new(&options(BOTH));
+    outbox
+        .push(&control, Some(&Term::Int(7)), Urgency::Message)
+        .unwrap();
+    let bytes = drain(&mut outbox);
+    assert_eq!(bytes[4..7], [131, 68, 3]);
+    let body = b"h\x04a\x06XR\0\0\0\0\x01\0\0\0\0\0\0\0\x01R\x01R\x02a\x07";
+    assert!(bytes.ends_with(body));
+}
+
+#[test]
+fn a_long_message_goes_in_fragments_of_64_kib() {
+    let mut outbox = Outbox::new(&options(BOTH));
+    let binary = Term::binary(vec![5; 150_000]);
+    outbox
+        .push(&send(1, 2), Some(&binary), Urgency::Message)
+        .unwrap();
+    let bytes = drain(&mut outbox);
+    let mut kinds = Vec::new();
+    let mut rest = &bytes[..];
+    while !rest.is_empty() {
+        let length = rest.get_u32() as usize;
+        let id = u64::from_be_bytes(*rest[10..].first_chunk().unwrap());
+        kinds.push((rest[1], id, length));
+        rest.advance(length);
+    }
+    let header = kinds[0].2 - 65_536 - 18;
+    let last = 150_000
+        + bytes[4 + 18 + header..]
+            .windows(5)
+            .position(|w| w == [5; 5])
+            .unwrap()
+        - 2 * 65_536;
+    assert_eq!(
+        kinds,
+        [
+            (69, 3, 65_536 + 18 + header),
+            (70, 2, 65_536 + 18),
+            (70, 1, last + 18)
+        ]
+    );
+    assert_eq!(read(BOTH, &bytes).unwrap(), [message(send(1, 2), binary)]);
+}
+
+#[test]
+fn long_messages_of_several_senders_are_mixed_and_each_sender_stays_in_order() {
+    let mut outbox = Outbox::new(&options(BOTH));
+    let long = |byte| Term::binary(vec![byte; 1 << 20]);
+    for sender in 1..=3 {
+        let binary = long(u8::try_from(sender).unwrap());
+        outbox
+            .push(&send(sender, 9), Some(&binary), Urgency::Message)
+            .unwrap();
+    }
+    // Its own long message is under way: it has to wait, others have not.
+    let busy = outbox.push(&send(1, 9), Some(&Term::NIL), Urgency::Message);
+    assert_eq!(busy, Err(SendError::Busy));
+    outbox
+        .push(&send(4, 9), Some(&Term::NIL), Urgency::Message)
+        .unwrap();
+    let bytes = drain(&mut outbox);
+    let got = read(BOTH, &bytes).unwrap();
+    let senders: Vec<_> = got
+        .iter()
+        .map(|incoming| match &incoming.control {
+            Control::SendSender { from, .. } => from.id,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(senders, [4, 1, 2, 3]);
+    for (incoming, byte) in got[1..].iter().zip(1..) {
+        assert_eq!(incoming.payload, Some(long(byte)));
+    }
+}
+
+#[test]
+fn a_signal_neither_waits_nor_overtakes() {
+    let mut outbox = Outbox::new(&options(BOTH));
+    let binary = Term::binary(vec![1; 1 << 20]);
+    for sender in 1..=2 {
+        outbox
+            .push(&send(sender, 9), Some(&binary), Urgency::Message)
+            .unwrap();
+    }
+    let exit = Control::PayloadExit {
+        from: pid(2),
+        to: pid(9),
+    };
+    outbox
+        .push(&exit, Some(&Term::NIL), Urgency::Signal)
+        .unwrap();
+    let got = read(BOTH, &drain(&mut outbox)).unwrap();
+    let controls: Vec<_> = got.into_iter().map(|incoming| incoming.control).collect();
+    assert_eq!(controls, [send(2, 9), exit, send(1, 9)]);
+}
+
+#[test]
+fn what_waits_has_an_end() {
+    let mut outbox = Outbox::new(&ChannelOptions {
+        high_water: 1000,
+        hard_limit: 2000,
+        ..options(BOTH)
+    });
+    let count = |outbox: &mut Outbox, urgency| {
+        (0..1000)
+            .take_while(|_| {
+                outbox
+                    .push(&send(1, 2), Some(&Term::binary(vec![0; 100])), urgency)
+                    .is_ok()
+            })
+            .count()
+    };
+    let messages = count(&mut outbox, Urgency::Message);
+    assert!((5..10).contains(&messages), "{messages}");
+    let signals = count(&mut outbox, Urgency::Signal);
+    assert!((5..10).contains(&signals), "{signals}");
+    drain(&mut outbox);
+    assert!(count(&mut outbox, Urgency::Message) > 5);
+}
+
+#[test]
+fn a_message_that_cannot_be_written_leaves_no_trace() {
+    for flags in [0, BOTH] {
+        let mut outbox = Outbox::new(&options(flags));
+        let lost = Term::List(vec![Term::atom("lost"), Term::Float(f64::NAN)]);
+        let failed = outbox.push(&send(1, 2), Some(&lost), Urgency::Message);
+        assert!(matches!(failed, Err(SendError::Encode(_))));
+        let found = Term::List(vec![Term::atom("lost"), Term::atom("found")]);
+        outbox
+            .push(&send(1, 2), Some(&found), Urgency::Message)
+            .unwrap();
+        let got = read(flags, &drain(&mut outbox)).unwrap();
+        assert_eq!(got, [message(send(1, 2), found)]);
+    }
+}
+
+#[test]
+fn large_binaries_are_neither_copied_out_nor_in() {
+    let bytes = Bytes::from(vec![3; 1 << 20]);
+    let mut outbox = Outbox::new(&options(BOTH));
+    let term = Term::Tuple(vec![Term::atom("data"), Term::binary(bytes.clone())]);
+    outbox
+        .push(&send(1, 2), Some(&term), Urgency::Message)
+        .unwrap();
+    drop(term);
+    let mut batch = Batch::default();
+    outbox.take(&mut batch);
+    assert!(!bytes.is_unique());
+    assert!(std::ptr::eq(
+        batch.shared_parts().next().unwrap().as_ptr(),
+        bytes.as_ptr()
+    ));
+    let mut wire: Vec<u8> = Vec::new();
+    wire.put(&mut batch);
+    wire.extend(drain(&mut outbox));
+
+    let mut decoder = Decoder::new(&options(BOTH));
+    // The first of its size may be moved once while the peer earns its trust.
+    feed(&mut decoder, &wire, usize::MAX).unwrap();
+    outbox
+        .push(&send(1, 2), Some(&Term::binary(bytes)), Urgency::Message)
+        .unwrap();
+    let wire = drain(&mut outbox);
+    let (mut places, mut left) = (Vec::new(), &wire[..]);
+    let got = loop {
+        if let Some(message) = decoder.next().unwrap() {
+            break message;
+        }
+        let mut space = decoder.space();
+        let count = space.remaining_mut().min(left.len());
+        places.push(space.chunk_mut().as_mut_ptr() as usize);
+        space.put_slice(&left[..count]);
+        left.advance(count);
+        decoder.filled(count);
+    };
+    let binary = got.payload.as_ref().and_then(Term::as_binary).unwrap();
+    let range = binary.as_ptr() as usize..binary.as_ptr() as usize + binary.len();
+    // But for the first piece, read before anything was known of the message, all came to its place.
+    assert!(places[1..].iter().all(|place| range.contains(place)));
+    assert_eq!(binary.len(), 1 << 20);
+}
+
+#[test]
+fn fragments_may_be_of_any_size_and_in_any_mixture() {
+    // {2, '', Pid} and a binary, without a single atom in the header.
+    let mut message_bytes = b"\0h\x03a\x02w\0X".to_vec();
+    message_bytes.extend_from_slice(b"w\x03a@b\0\0\0\x01\0\0\0\0\0\0\0\x01m\0\0\0\x03abc");
+    let control = 1 + message_bytes.len() - 9;
+    let (first, second) = message_bytes.split_at(control);
+    let mut wire = Vec::new();
+    wire.extend(fragment(69, 7, 4, first));
+    wire.extend(fragment(69, 8, 2, first));
+    wire.extend([0; 4]);
+    wire.extend(fragment(70, 7, 3, &second[..1]));
+    wire.extend(fragment(70, 8, 1, second));
+    wire.extend(fragment(70, 7, 2, b""));
+    wire.extend(fragment(70, 7, 1, &second[1..]));
+    // The id of a message that has ended is free again, and one fragment is as good as none.
+    wire.extend(fragment(69, 7, 1, &message_bytes));
+    for step in [1, 2, 3, 50, usize::MAX] {
+        let mut decoder = Decoder::new(&options(BOTH));
+        let got = feed(&mut decoder, &wire, step).unwrap();
+        assert_eq!(got.len(), 3);
+        let binary = Some(Term::binary(&b"abc"[..]));
+        assert!(got.iter().all(|incoming| incoming.payload == binary));
+    }
+}
+
+#[test]
+fn malformed_bytes_have_a_name() {
+    use crate::dist::control::ControlError;
+    use crate::dist::header::HeaderError;
+    use crate::etf::DecodeError;
+    let refused = |flags, wire: &[u8]| read(flags, wire).unwrap_err();
+    let plain = |body: &[u8]| refused(0, &frame(body));
+    let with_header = |body: &[u8]| refused(BOTH, &frame(body));
+
+    assert_eq!(plain(b"q\x83"), Malformed::Kind([b'q', 0x83]));
+    assert_eq!(plain(b"\x83D\0"), Malformed::Kind([131, 68]));
+    assert_eq!(with_header(b"p\x83"), Malformed::Kind([b'p', 131]));
+    assert_eq!(with_header(b"\x83"), Malformed::Kind([131, 0]));
+    assert_eq!(
+        refused(ATOM_CACHE, &fragment(69, 1, 2, b"\0")),
+        Malformed::Kind([131, 69])
+    );
+    assert_eq!(with_header(b"\x83E\0"), Malformed::Short(3));
+    assert_eq!(
+        with_header(b"\x83D\x01\0\x05"),
+        Malformed::Header(HeaderError::Empty(5))
+    );
+    let control = |error| Malformed::Term {
+        part: "the control message",
+        error,
+    };
+    assert_eq!(plain(b"p"), control(DecodeError::Truncated));
+    assert_eq!(plain(b"p\x84"), control(DecodeError::Version(0x84)));
+    assert_eq!(with_header(b"\x83D\0\x83"), control(DecodeError::Tag(131)));
+    assert_eq!(
+        plain(b"p\x83h\x01a\x63"),
+        Malformed::Control(ControlError::Operation(99))
+    );
+    let unlink =
+        b"p\x83h\x03a\x04Xw\x01a\0\0\0\x01\0\0\0\0\0\0\0\x01Xw\x01a\0\0\0\x01\0\0\0\0\0\0\0\x01";
+    assert_eq!(read(0, &frame(unlink)).unwrap().len(), 1);
+    assert_eq!(plain(&[&unlink[..], b"a"].concat()), Malformed::Payload(1));
+    let send = b"p\x83h\x03a\x02w\0Xw\x01a\0\0\0\x01\0\0\0\0\0\0\0\x01";
+    let payload = |error| Malformed::Term {
+        part: "the payload",
+        error,
+    };
+    assert_eq!(plain(send), payload(DecodeError::Truncated));
+    assert_eq!(
+        plain(&[&send[..], b"\x83jj"].concat()),
+        payload(DecodeError::Trailing(1))
+    );
+
+    let start = fragment(69, 1, 3, b"\0h");
+    let after = |more: Vec<u8>| refused(BOTH, &[start.clone(), more].concat());
+    assert_eq!(
+        after(fragment(69, 1, 3, b"\0h")),
+        Malformed::SequenceReused(1)
+    );
+    assert_eq!(
+        after(fragment(70, 2, 2, b"x")),
+        Malformed::SequenceUnknown(2)
+    );
+    assert_eq!(
+        after(fragment(70, 1, 1, b"x")),
+        Malformed::Fragment {
+            sequence: 1,
+            got: 1,
+            due: 2
+        }
+    );
+    assert!(matches!(
+        refused(BOTH, &fragment(69, 1, 0, b"\0h")),
+        Malformed::Fragment { got: 0, .. }
+    ));
+}
+
+#[test]
+fn what_is_too_large_ends_the_connection_before_it_is_kept() {
+    let options = ChannelOptions {
+        max_message: 100_000,
+        max_assembly: 150_000,
+        ..options(BOTH)
+    };
+    let refused = |wire: &[u8]| {
+        let mut decoder = Decoder::new(&options);
+        feed(&mut decoder, wire, usize::MAX).unwrap_err()
+    };
+    let too_large = |length| Malformed::TooLarge {
+        length,
+        limit: 100_000,
+    };
+    assert_eq!(refused(&[0x40, 0, 0, 0]), too_large(0x4000_0000));
+    let data = vec![0; 60_000];
+    let start = |sequence| fragment(69, sequence, 3, &data);
+    let two = [start(1), fragment(70, 1, 2, &data)].concat();
+    assert_eq!(refused(&two), too_large(120_018));
+    let three = [start(1), start(2), start(3)].concat();
+    assert!(matches!(refused(&three), Malformed::Assembling { .. }));
+}
+
+#[test]
+fn a_lie_about_a_length_costs_little() {
+    for wire in [
+        [0x07, 0xff, 0xff, 0xff].to_vec(),
+        fragment(69, 1, u64::MAX, &[0; 30_000])[..1024].to_vec(),
+        fragment(69, 1, u64::MAX, &[0; 900]),
+    ] {
+        let mut decoder = Decoder::new(&options(BOTH));
+        assert_eq!(feed(&mut decoder, &wire, 100).unwrap(), []);
+        let space = decoder.space();
+        assert!(space.get_ref().capacity() < 128 * 1024);
+    }
+}
+
+#[test]
+fn a_connection_at_rest_keeps_little() {
+    let mut decoder = Decoder::new(&options(BOTH));
+    let mut outbox = Outbox::new(&options(BOTH));
+    for _ in 0..100 {
+        let binary = Term::binary(vec![0; 5000]);
+        outbox
+            .push(&send(1, 2), Some(&binary), Urgency::Message)
+            .unwrap();
+    }
+    let wire = drain(&mut outbox);
+    assert_eq!(feed(&mut decoder, &wire, usize::MAX).unwrap().len(), 100);
+    for _ in 0..20 {
+        feed(&mut decoder, &[0; 4], 4).unwrap();
+    }
+    assert!(decoder.space().get_ref().capacity() <= 4096);
+}
+
+fn term() -> impl Strategy<Value = Term> {
+    let leaf = prop_oneof![
+        any::<i64>().prop_map(Term::Int),
+        "[a-z]{0,4}".prop_map(|name| Term::Atom(Atom::try_from(&name[..]).unwrap())),
+        (0_usize..3).prop_map(|size| Term::binary(vec![7; [3, 9_000, 140_000][size]])),
+    ];
+    leaf.prop_recursive(3, 20, 5, |inner| {
+        proptest::collection::vec(inner, 0..5).prop_map(Term::Tuple)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn every_message_arrives_in_the_order_of_its_sender(
+        sent in proptest::collection::vec((0_u32..3, term()), 1..30),
+        flags in prop_oneof![Just(0), Just(ATOM_CACHE), Just(BOTH)],
+        step in prop_oneof![1_usize..100, 1_usize..100_000],
+        drained in 0_usize..5,
+    ) {
+        let mut outbox = Outbox::new(&options(flags));
+        let (mut batch, mut wire) = (Batch::default(), Vec::new());
+        for (number, (sender, payload)) in sent.iter().enumerate() {
+            let control = send(*sender, 9);
+            while outbox.push(&control, Some(payload), Urgency::Message).is_err() {
+                outbox.take(&mut batch);
+                wire.put(&mut batch);
+            }
+            if number % 5 == drained {
+                outbox.take(&mut batch);
+                wire.put(&mut batch);
+            }
+        }
+        wire.extend(drain(&mut outbox));
+        let mut decoder = Decoder::new(&options(flags));
+        let got = feed(&mut decoder, &wire, step).unwrap();
+        prop_assert_eq!(got.len(), sent.len());
+        for sender in 0..3 {
+            let of = |incoming: &&Incoming| incoming.control == send(sender, 9);
+            let got = got.iter().filter(of).map(|incoming| incoming.payload.as_ref().unwrap());
+            let sent = sent.iter().filter(|(from, _)| *from == sender).map(|(_, term)| term);
+            prop_assert!(got.eq(sent));
+        }
+    }
+
+    #[test]
+    fn no_bytes_panic(
+        flags in prop_oneof![Just(0), Just(ATOM_CACHE), Just(BOTH)],
+        bodies in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..60), 0..9),
+        step in 1_usize..80,
+    ) {
+        let wire: Vec<u8> = bodies.iter().flat_map(|body| frame(body)).collect();
+        let _ = feed(&mut Decoder::new(&options(flags)), &wire, step);
+    }
+}

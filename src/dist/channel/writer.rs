@@ -1,0 +1,128 @@
+//! The task that writes what waits for the peer, and that looks after the ticks.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Buf as _;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+use super::Batch;
+use super::sender::Shared;
+use super::ticker::{CHECKS, Ticker, Verdict};
+use crate::dist::close::CloseReason;
+
+/// How long a connection that is closed here may take to write what still waits.
+const FLUSH: Duration = Duration::from_millis(500);
+/// A frame of no bytes.
+const TICK: [u8; 4] = [0; 4];
+
+/// Writes until the connection is to end.
+pub(super) async fn run<W: AsyncWrite + Unpin>(io: W, shared: Arc<Shared>) {
+    // Also when the runtime drops this task.
+    let end = End(shared);
+    let shared = &end.0;
+    let mut writer = Writer {
+        io,
+        shared,
+        batch: Batch::default(),
+        written: 0,
+        ticker: Ticker::default(),
+        next_check: Box::pin(sleep(shared.tick_time() / u32::from(CHECKS))),
+    };
+    if let Err(reason) = writer.run().await {
+        shared.close(reason);
+    }
+    if matches!(
+        shared.reason(),
+        Some(CloseReason::Local | CloseReason::Replaced)
+    ) {
+        // A peer that takes nothing must not hold up the end.
+        let _ = timeout(FLUSH, writer.finish()).await;
+    }
+}
+
+struct End(Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+struct Writer<'a, W> {
+    io: W,
+    shared: &'a Shared,
+    batch: Batch,
+    written: u64,
+    ticker: Ticker,
+    next_check: Pin<Box<Sleep>>,
+}
+
+impl<W: AsyncWrite + Unpin> Writer<'_, W> {
+    /// Writes until there is a reason not to, or one has been given to the connection.
+    async fn run(&mut self) -> Result<(), CloseReason> {
+        while !self.shared.is_closing() {
+            if self.batch.has_remaining() {
+                tokio::select! {
+                    written = self.io.write_buf(&mut self.batch) => self.count(written?)?,
+                    () = &mut self.next_check => self.check()?,
+                    () = self.shared.work() => {}
+                }
+                if !self.batch.has_remaining() {
+                    self.io.flush().await?;
+                }
+            } else if !self.shared.take(&mut self.batch) {
+                tokio::select! {
+                    () = self.shared.work() => {}
+                    () = &mut self.next_check => self.check()?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, written: usize) -> Result<(), CloseReason> {
+        if written == 0 {
+            return Err(CloseReason::ByPeer);
+        }
+        self.written += written as u64;
+        Ok(())
+    }
+
+    fn check(&mut self) -> Result<(), CloseReason> {
+        let tick_time = self.shared.tick_time();
+        let interval = tick_time / u32::from(CHECKS);
+        self.next_check.as_mut().reset(Instant::now() + interval);
+        let pending = self.batch.has_remaining();
+        match self
+            .ticker
+            .check(self.shared.traffic(self.written, pending))
+        {
+            Verdict::Fine => Ok(()),
+            Verdict::Tick => {
+                self.batch.shrink();
+                self.shared.shrink();
+                self.batch.copy(&TICK);
+                Ok(())
+            }
+            Verdict::Silent => Err(CloseReason::Silent(tick_time)),
+            Verdict::Stuck => Err(CloseReason::Stuck(tick_time)),
+        }
+    }
+
+    /// Writes what is left.
+    async fn finish(&mut self) -> std::io::Result<()> {
+        loop {
+            while self.batch.has_remaining() {
+                self.io.write_buf(&mut self.batch).await?;
+            }
+            if !self.shared.take(&mut self.batch) {
+                break;
+            }
+        }
+        self.io.flush().await?;
+        self.io.shutdown().await
+    }
+}
