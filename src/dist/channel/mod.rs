@@ -25,6 +25,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::Flags;
+
 pub use batch::Batch;
 pub use decoder::Decoder;
 pub use malformed::Malformed;
@@ -37,7 +39,7 @@ pub use sender::{SendError, Sender};
 #[derive(Debug, Clone, Copy)]
 pub struct ChannelOptions {
     /// The flags that both sides have, as the handshake left them.
-    pub flags: u64,
+    pub flags: Flags,
     /// After how much silence the peer counts as dead, give or take a quarter; a tick goes out after a
     /// quarter of it in which nothing else did. OTP's `net_ticktime`, which has to be the same on both
     /// sides. Default 60 s.
@@ -73,19 +75,19 @@ mod kind {
 
 impl ChannelOptions {
     fn atom_cache(&self) -> bool {
-        self.flags & (1 << 13) != 0
+        self.flags.contains(Flags::DIST_HDR_ATOM_CACHE)
     }
 
     /// Fragments have distribution headers: there are none without.
     fn fragments(&self) -> bool {
-        self.atom_cache() && self.flags & (1 << 23) != 0
+        self.atom_cache() && self.flags.contains(Flags::FRAGMENTS)
     }
 }
 
 impl Default for ChannelOptions {
     fn default() -> Self {
         Self {
-            flags: 0,
+            flags: Flags::empty(),
             tick_time: crate::dist::DEFAULT_TICK_TIME,
             max_message: 128 << 20,
             max_assembly: 512 << 20,

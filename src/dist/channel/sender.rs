@@ -9,6 +9,7 @@ use tokio::sync::{Notify, watch};
 use super::outbox::{Outbox, Urgency};
 use super::ticker::Traffic;
 use super::{Batch, ChannelOptions};
+use crate::dist::Flags;
 use crate::dist::close::CloseReason;
 use crate::dist::control::Control;
 use crate::etf::{EncodeError, Term};
@@ -109,7 +110,7 @@ impl Sender {
 
     /// The flags that both sides have.
     #[must_use]
-    pub fn flags(&self) -> u64 {
+    pub fn flags(&self) -> Flags {
         self.0.options.flags
     }
 

@@ -7,11 +7,11 @@ use super::*;
 use crate::dist::control::Control;
 use crate::etf::{Atom, Pid, Term};
 
-const ATOM_CACHE: u64 = 1 << 13;
-const FRAGMENTS: u64 = 1 << 23;
-const BOTH: u64 = ATOM_CACHE | FRAGMENTS;
+const PLAIN: Flags = Flags::empty();
+const ATOM_CACHE: Flags = Flags::DIST_HDR_ATOM_CACHE;
+const BOTH: Flags = ATOM_CACHE.union(Flags::FRAGMENTS);
 
-fn options(flags: u64) -> ChannelOptions {
+fn options(flags: Flags) -> ChannelOptions {
     ChannelOptions {
         flags,
         ..ChannelOptions::default()
@@ -65,7 +65,7 @@ fn feed(decoder: &mut Decoder, mut bytes: &[u8], step: usize) -> Result<Vec<Inco
     }
 }
 
-fn read(flags: u64, bytes: &[u8]) -> Result<Vec<Incoming>, Malformed> {
+fn read(flags: Flags, bytes: &[u8]) -> Result<Vec<Incoming>, Malformed> {
     feed(&mut Decoder::new(&options(flags)), bytes, usize::MAX)
 }
 
@@ -97,7 +97,7 @@ fn frames_are_as_the_protocol_has_them() {
         from: pid(1),
         to: Atom::new("shop"),
     };
-    let mut outbox = Outbox::new(&options(0));
+    let mut outbox = Outbox::new(&options(PLAIN));
     outbox
         .push(&control, Some(&Term::Int(7)), Urgency::Message)
         .unwrap();
@@ -229,7 +229,7 @@ fn what_waits_has_an_end() {
 
 #[test]
 fn a_message_that_cannot_be_written_leaves_no_trace() {
-    for flags in [0, BOTH] {
+    for flags in [PLAIN, BOTH] {
         let mut outbox = Outbox::new(&options(flags));
         let lost = Term::List(vec![Term::atom("lost"), Term::Float(f64::NAN)]);
         let failed = outbox.push(&send(1, 2), Some(&lost), Urgency::Message);
@@ -321,7 +321,7 @@ fn malformed_bytes_have_a_name() {
     use crate::dist::header::HeaderError;
     use crate::etf::DecodeError;
     let refused = |flags, wire: &[u8]| read(flags, wire).unwrap_err();
-    let plain = |body: &[u8]| refused(0, &frame(body));
+    let plain = |body: &[u8]| refused(PLAIN, &frame(body));
     let with_header = |body: &[u8]| refused(BOTH, &frame(body));
 
     assert_eq!(plain(b"q\x83"), Malformed::Kind([b'q', 0x83]));
@@ -350,7 +350,7 @@ fn malformed_bytes_have_a_name() {
     );
     let unlink =
         b"p\x83h\x03a\x04Xw\x01a\0\0\0\x01\0\0\0\0\0\0\0\x01Xw\x01a\0\0\0\x01\0\0\0\0\0\0\0\x01";
-    assert_eq!(read(0, &frame(unlink)).unwrap().len(), 1);
+    assert_eq!(read(PLAIN, &frame(unlink)).unwrap().len(), 1);
     assert_eq!(plain(&[&unlink[..], b"a"].concat()), Malformed::Payload(1));
     let send = b"p\x83h\x03a\x02w\0Xw\x01a\0\0\0\x01\0\0\0\0\0\0\0\x01";
     let payload = |error| Malformed::Term {
@@ -459,7 +459,7 @@ proptest! {
     #[test]
     fn every_message_arrives_in_the_order_of_its_sender(
         sent in proptest::collection::vec((0_u32..3, term()), 1..30),
-        flags in prop_oneof![Just(0), Just(ATOM_CACHE), Just(BOTH)],
+        flags in prop_oneof![Just(PLAIN), Just(ATOM_CACHE), Just(BOTH)],
         step in prop_oneof![1_usize..100, 1_usize..100_000],
         drained in 0_usize..5,
     ) {
@@ -490,7 +490,7 @@ proptest! {
 
     #[test]
     fn no_bytes_panic(
-        flags in prop_oneof![Just(0), Just(ATOM_CACHE), Just(BOTH)],
+        flags in prop_oneof![Just(PLAIN), Just(ATOM_CACHE), Just(BOTH)],
         bodies in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..60), 0..9),
         step in 1_usize..80,
     ) {
