@@ -1,25 +1,26 @@
 //! Taking connections from other nodes.
 
+use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::dist::handshake;
 
 use super::{Shared, table};
 
-/// How many strangers may be in the handshake at once. More are turned away, so that somebody without the
-/// cookie can hold no more than this.
-const STRANGERS: usize = 64;
+/// How many strangers may be in the handshake at once. When one more comes, the one that takes longest has to
+/// go: somebody without the cookie can hold no more than this, and keeps nobody out who is quick.
+const STRANGERS: usize = 256;
 /// The pause after an error that is not about one connection, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(listener: TcpListener, shared: Weak<Shared>) {
-    let strangers = Arc::new(Semaphore::new(STRANGERS));
+    let mut strangers: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -31,17 +32,22 @@ pub(super) async fn run(listener: TcpListener, shared: Weak<Shared>) {
                 continue;
             }
         };
-        let Ok(permit) = Arc::clone(&strangers).try_acquire_owned() else {
-            tracing::debug!("a connection is turned away: {STRANGERS} are in the handshake");
-            continue;
-        };
+        if strangers.len() >= STRANGERS {
+            strangers.retain(|stranger| !stranger.is_finished());
+        }
+        if strangers.len() >= STRANGERS
+            && let Some(slowest) = strangers.pop_front()
+        {
+            tracing::debug!("a connection is given up: {STRANGERS} are in the handshake");
+            slowest.abort();
+        }
         let shared = Weak::clone(&shared);
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             if let Err(why) = welcome(stream, &shared).await {
                 tracing::info!("a connection was not accepted: {why}");
             }
-            drop(permit);
         });
+        strangers.push_back(task.abort_handle());
     }
 }
 

@@ -55,6 +55,8 @@ pub struct Epmd {
     /// The port that it listens on.
     pub port: u16,
     prefix: Vec<String>,
+    /// Where it listens besides loopback, if not everywhere.
+    address: Option<String>,
 }
 
 impl Epmd {
@@ -69,7 +71,16 @@ impl Epmd {
             child: None,
             port,
             prefix: Vec::new(),
+            address: None,
         }
+    }
+
+    /// Starts EPMD on an address of this machine, and on loopback.
+    pub fn start_at(port: u16, address: &str) -> Self {
+        let mut epmd = Self::elsewhere(port);
+        epmd.address = Some(address.to_owned());
+        epmd.restart();
+        epmd
     }
 
     /// Starts EPMD on a port, behind a prefix such as `ip netns exec NAME`. Without a prefix it
@@ -79,6 +90,7 @@ impl Epmd {
             child: None,
             port,
             prefix: prefix.iter().map(|word| (*word).to_owned()).collect(),
+            address: None,
         };
         epmd.restart();
         epmd
@@ -95,8 +107,9 @@ impl Epmd {
     /// Starts it again on the same port.
     pub fn restart(&mut self) {
         self.kill();
+        let address = self.address.as_deref().unwrap_or("127.0.0.1");
         let args: &[&str] = if self.prefix.is_empty() {
-            &["-address", "127.0.0.1"]
+            &["-address", address]
         } else {
             &[]
         };
@@ -326,6 +339,32 @@ impl Beam {
         writeln!(stdin, "{one_line}.").map_err(|error| error.to_string())?;
         stdin.flush().map_err(|error| error.to_string())?;
         self.answer("VALUE")
+    }
+
+    /// Evaluates Elixir, on a node that was started as `iex`, and gives the value as `inspect` shows it.
+    ///
+    /// # Panics
+    /// As [`Self::eval`].
+    pub fn elixir(&mut self, code: &str) -> String {
+        let bytes: Vec<_> = code.bytes().map(|byte| byte.to_string()).collect();
+        let shown = self.eval(&format!(
+            "'Elixir.Base':encode16('Elixir.Kernel':inspect(element(1, 'Elixir.Code':eval_string(<<{}>>))))",
+            bytes.join(",")
+        ));
+        let hex = shown.trim_matches(['<', '>', '"']);
+        let pair = |at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
+        let bytes = (0..hex.len()).step_by(2).map(pair).collect();
+        String::from_utf8(Option::unwrap_or_default(bytes)).expect("`inspect` gives UTF-8")
+    }
+
+    /// Sends the node's process a signal of the operating system, such as `STOP`.
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &pid]).status();
+        assert!(
+            sent.is_ok_and(|sent| sent.success()),
+            "kill -s {signal} {pid}"
+        );
     }
 
     /// Evaluates until the value satisfies `holds`, and gives it with the time that took.

@@ -119,6 +119,30 @@ impl Lan {
         Ok(())
     }
 
+    /// Makes host `number` lose everything that it is sent and that it sends, without the hosts' kernels
+    /// learning of it; `false` ends that.
+    ///
+    /// # Errors
+    /// What `nft` says.
+    pub fn cut(&self, number: u8, cut: bool) -> Result<(), String> {
+        let host = &self.hosts[usize::from(number) - 1];
+        let nft = |words: &str| run("ip", &["netns", "exec", host, "nft", words]);
+        nft("add table inet cut")?;
+        nft("delete table inet cut")?;
+        if cut {
+            nft("add table inet cut")?;
+            for (hook, interface) in [("input", "iifname"), ("output", "oifname")] {
+                nft(&format!(
+                    "add chain inet cut {hook} {{ type filter hook {hook} priority 0; }}"
+                ))?;
+                nft(&format!(
+                    "add rule inet cut {hook} {interface} \"eth0\" drop"
+                ))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes host `number` off the network, or puts it back.
     pub fn plug(&self, number: u8, plugged: bool) {
         let outside = format!("rdzv{}{number}", self.tag);

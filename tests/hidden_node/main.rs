@@ -1,0 +1,13 @@
+//! The hidden node as real `erl` and `iex` nodes see it. `RENDEZ_TEST_BEAM="chroot FOLDER"` runs the same
+//! against another OTP release.
+#![cfg(feature = "node")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod world;
+
+mod connecting;
+mod faults;
+mod seen;
+mod tools;
