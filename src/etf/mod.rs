@@ -5,6 +5,8 @@
 mod atom;
 mod decode;
 mod encode;
+#[cfg(feature = "serde")]
+pub mod serde;
 mod tags;
 mod term;
 pub mod text;
@@ -14,4 +16,6 @@ pub use decode::{DecodeError, Decoder, Limits, decode, decode_with};
 pub use encode::{
     Aside, EncodeError, InPlace, encode, encode_into, put_atom, put_int, put_pid, put_reference,
 };
+#[cfg(feature = "serde")]
+pub use serde::{Error as SerdeError, from_bytes, from_term, to_term, to_vec};
 pub use term::{BitString, Export, Fun, ImproperList, Map, Pid, Port, Reference, Term};
