@@ -5,6 +5,8 @@
 mod atom;
 mod decode;
 mod encode;
+#[doc(hidden)]
+pub mod macros;
 #[cfg(feature = "serde")]
 pub mod serde;
 mod tags;

@@ -335,9 +335,72 @@ impl From<bool> for Term {
     }
 }
 
-impl From<i64> for Term {
-    fn from(int: i64) -> Self {
-        Self::Int(int)
+macro_rules! from_small {
+    ($($type:ty)*) => {$(
+        impl From<$type> for Term {
+            fn from(int: $type) -> Self {
+                Self::Int(int.into())
+            }
+        }
+    )*};
+}
+
+from_small!(i8 i16 i32 i64 u8 u16 u32);
+
+macro_rules! from_large {
+    ($($type:ty)*) => {$(
+        impl From<$type> for Term {
+            fn from(int: $type) -> Self {
+                i64::try_from(int).map_or_else(|_| Self::integer(int), Self::Int)
+            }
+        }
+    )*};
+}
+
+from_large!(u64 usize isize i128 u128);
+
+impl From<BigInt> for Term {
+    fn from(int: BigInt) -> Self {
+        Self::integer(int)
+    }
+}
+
+impl From<f64> for Term {
+    /// The float has to be finite: no other can be encoded.
+    fn from(float: f64) -> Self {
+        Self::Float(float)
+    }
+}
+
+impl From<&str> for Term {
+    /// A binary in UTF-8; [`Term::string`] makes a list of characters.
+    fn from(text: &str) -> Self {
+        Self::Binary(Bytes::copy_from_slice(text.as_bytes()))
+    }
+}
+
+impl From<String> for Term {
+    /// A binary in UTF-8; [`Term::string`] makes a list of characters.
+    fn from(text: String) -> Self {
+        Self::Binary(text.into())
+    }
+}
+
+impl From<Bytes> for Term {
+    fn from(bytes: Bytes) -> Self {
+        Self::Binary(bytes)
+    }
+}
+
+impl From<Map> for Term {
+    fn from(map: Map) -> Self {
+        Self::Map(map)
+    }
+}
+
+impl From<&Self> for Term {
+    fn from(term: &Self) -> Self {
+        term.clone()
     }
 }
 
@@ -353,8 +416,8 @@ impl From<Reference> for Term {
     }
 }
 
-impl From<Vec<Term>> for Term {
-    fn from(elements: Vec<Term>) -> Self {
-        Self::List(elements)
+impl<T: Into<Term>> From<Vec<T>> for Term {
+    fn from(elements: Vec<T>) -> Self {
+        Self::List(elements.into_iter().map(Into::into).collect())
     }
 }
