@@ -12,6 +12,8 @@ pub mod netns;
 pub mod ports;
 #[cfg(feature = "cli")]
 pub mod web_server;
+#[cfg(feature = "node")]
+pub mod wire;
 pub mod wiretap;
 
 pub use beam::{Beam, BeamOptions, Epmd, beam_command, beam_is_installed};

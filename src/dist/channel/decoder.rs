@@ -140,10 +140,10 @@ impl Decoder {
     #[allow(clippy::should_implement_trait)] // it is none: `None` is not the end
     pub fn next(&mut self) -> Result<Option<Incoming>, Malformed> {
         loop {
-            if let Some(large) = self.large.take_if(|large| large.is_whole()) {
-                if let Some(message) = self.large_frame(large)? {
-                    return Ok(Some(message));
-                }
+            if let Some(large) = self.large.take_if(|large| large.is_whole())
+                && let Some(message) = self.large_frame(large)?
+            {
+                return Ok(Some(message));
             }
             if self.large.is_some() {
                 return Ok(None);
@@ -170,12 +170,10 @@ impl Decoder {
                 if message.is_some() {
                     return Ok(message);
                 }
-            } else if rest.len() < FRAGMENT_HEADER.min(length) {
-                return Ok(None);
-            } else if length < LARGE && !rest.starts_with(&[kind::VERSION, kind::FRAGMENT]) {
-                return Ok(None);
-            } else {
+            } else if goes_on_its_own(length, rest) {
                 self.start_large(length)?;
+            } else {
+                return Ok(None);
             }
         }
     }
@@ -270,6 +268,13 @@ impl Large {
             buffer.reserve(target - length);
         }
     }
+}
+
+/// Whether a frame of which not more than `begun` has come gets a buffer of its own. A small fragment
+/// does too: it is the end of something large, and what follows it is likely to be large again.
+fn goes_on_its_own(length: usize, begun: &[u8]) -> bool {
+    let fragment = begun.starts_with(&[kind::VERSION, kind::FRAGMENT]);
+    (length >= LARGE || fragment) && begun.len() >= FRAGMENT_HEADER
 }
 
 /// A count of fragments as far as it matters for making room.
