@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use crate::dist::{DialOptions, LinkOptions};
 use crate::epmd::EpmdError;
+use crate::etf::{Atom, Term};
 use crate::name::NodeName;
 use crate::secret::Secret;
 
-use super::Node;
+use super::exception::Exception;
+use super::functions::{Context, Functions};
+use super::{Node, kernel};
 
 /// Whether a node can do without EPMD.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,13 +35,19 @@ pub struct Builder {
     pub(super) listen: SocketAddr,
     pub(super) dial: DialOptions,
     pub(super) link: LinkOptions,
+    pub(super) functions: Functions,
+    pub(super) functions_at_once: usize,
 }
 
 impl Builder {
     pub(super) fn new(name: NodeName, cookie: Secret) -> Self {
+        let functions = Functions::default();
+        kernel::offer(&functions);
         Self {
             name,
             cookie,
+            functions,
+            functions_at_once: 65_536,
             registration: Registration::Required,
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             dial: DialOptions::default(),
@@ -87,6 +96,52 @@ impl Builder {
     #[must_use]
     pub fn max_message(mut self, bytes: u32) -> Self {
         self.link.max_message = bytes;
+        self
+    }
+
+    /// Offers `module:function/arity` to other nodes: see [`Functions::offer`].
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use rendez::{Node, Secret};
+    /// use rendez::etf::Term;
+    /// use rendez::node::Exception;
+    ///
+    /// let node = Node::builder("prices@127.0.0.1".parse()?, Secret::new("cookie"))
+    ///     .function("Elixir.Prices", "double", 1, |_, arguments| async move {
+    ///         let price = arguments[0].as_int().ok_or_else(Exception::badarg)?;
+    ///         Ok(Term::Int(2 * price))
+    ///     })
+    ///     .start()
+    ///     .await?;
+    /// // iex> :erpc.call(:"prices@127.0.0.1", Prices, :double, [21])
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Panics
+    /// If a name has more than 255 bytes.
+    #[must_use]
+    pub fn function<F, R>(
+        self,
+        module: &'static str,
+        function: &'static str,
+        arity: u8,
+        run: F,
+    ) -> Self
+    where
+        F: Fn(Context, Vec<Term>) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Term, Exception>> + Send + 'static,
+    {
+        let (module, function) = (Atom::new(module), Atom::new(function));
+        self.functions.offer(module, function, arity, run);
+        self
+    }
+
+    /// How many functions others may have running here at once. One more is refused with `system_limit`, as
+    /// a BEAM does that has too many processes. Default: 65,536.
+    #[must_use]
+    pub fn functions_at_once(mut self, most: usize) -> Self {
+        self.functions_at_once = most;
         self
     }
 

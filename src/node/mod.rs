@@ -25,7 +25,12 @@ mod calls;
 mod credit;
 mod dispatch;
 mod entry;
+mod erpc;
+mod exception;
+mod functions;
 mod ids;
+mod io;
+mod kernel;
 mod listen;
 #[cfg(test)]
 mod local_tests;
@@ -35,16 +40,21 @@ mod process;
 mod received;
 mod registry;
 mod remote;
+mod rex;
 mod route;
+mod rpc;
 mod server;
+mod services;
 mod signals;
+mod spawn;
+mod spawn_options;
 mod table;
 mod task;
 pub(crate) mod terms;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use eetf::{Pid, Reference, Term};
@@ -65,6 +75,8 @@ pub use call::{Caller, Request};
 pub use calls::CallError;
 use calls::{Calls, Outcome};
 pub use entry::{MailboxBound, WhenFull};
+pub use exception::Exception;
+pub use functions::{Context, Functions};
 use ids::Ids;
 pub use mailbox::Mailbox;
 use mailbox::Mailboxes;
@@ -72,8 +84,12 @@ pub use process::Process;
 pub use received::{Dest, ExitReason, Received, SendFailed};
 pub use registry::RegisterError;
 use registry::Registry;
+pub use rpc::RpcError;
 pub use server::{Answer, GenServer, Next, ServeError};
+use services::Services;
 pub use signals::Monitored;
+pub use spawn::SpawnError;
+use spawn::{Requests, Slots};
 use table::Table;
 pub use task::SpawnOptions;
 use terms::{atom, gen_call, is_atom, list, tuple};
@@ -108,6 +124,15 @@ struct Shared {
     /// Whom the node itself is, where a signal needs a sender.
     own: crate::etf::Pid,
     registry: Registry,
+    /// What this node asked others to start.
+    requests: Requests,
+    /// What others can have this node run, and how much of it at once.
+    functions: Functions,
+    slots: Slots,
+    /// Held by one `block_call` at a time.
+    block_calls: Arc<tokio::sync::Mutex<()>>,
+    /// The processes that every node has.
+    services: OnceLock<Services>,
     /// Held while two processes of this node are linked or unlinked.
     linking: Mutex<()>,
     /// A process has ended.
@@ -141,6 +166,8 @@ impl Node {
             listen,
             dial,
             link,
+            functions,
+            functions_at_once,
         } = builder;
         let mut registered = None;
         let mut listener = None;
@@ -169,11 +196,16 @@ impl Node {
         let creation = registered.as_ref().and_then(Registered::creation);
         // OTP's EPMD counts up from 4; without one, a number that an earlier run hardly had.
         let creation = creation.unwrap_or_else(|| rand::random_range(4..u32::MAX));
-        let ids = Ids::new(own_atom(&name), creation);
+        let ids = Ids::new(atom_of(&name), creation);
         let shared = Arc::new(Shared {
             own: ids.pid(),
             ids,
             registry: Registry::default(),
+            requests: Requests::default(),
+            functions,
+            slots: Slots::new(functions_at_once),
+            block_calls: Arc::default(),
+            services: OnceLock::new(),
             linking: Mutex::new(()),
             ended: Notify::new(),
             mailbox: MailboxBound::default(),
@@ -191,6 +223,7 @@ impl Node {
             registered: Mutex::new(registered),
             listener: Mutex::new(None),
         });
+        let _ = shared.services.set(Services::begin(&shared));
         if let Some(socket) = listener {
             let task = tokio::spawn(listen::run(socket, Arc::downgrade(&shared)));
             *lock(&shared.listener) = Some(task.abort_handle());
@@ -362,6 +395,12 @@ impl Node {
         self.0.mailboxes.open(pid, capacity)
     }
 
+    /// The functions that others can call on it. More can be offered while it runs.
+    #[must_use]
+    pub fn functions(&self) -> &Functions {
+        &self.0.functions
+    }
+
     /// A reference that this node has not used before.
     #[must_use]
     pub fn reference(&self) -> Reference {
@@ -449,7 +488,7 @@ impl Drop for Shared {
 }
 
 /// A node's name as an atom. It is one: names are at most as long.
-fn own_atom(name: &NodeName) -> crate::etf::Atom {
+pub(crate) fn atom_of(name: &NodeName) -> crate::etf::Atom {
     name.as_str()
         .try_into()
         .unwrap_or_else(|_| crate::etf::Atom::new("nonode@nohost"))

@@ -1,10 +1,12 @@
 //! The way to other nodes, as processes use it.
 
+use crate::dist::ConnectError;
 use crate::dist::control::Control;
 use crate::etf::{Atom, Term};
+use crate::name::NodeName;
 
-use super::Shared;
 use super::received::SendFailed;
+use super::{Shared, atom_of};
 
 /// A connection, as signals go over it.
 #[derive(Debug, Clone)]
@@ -44,6 +46,11 @@ impl Link {
         match *self {}
     }
 
+    /// Whether the peer starts processes that it is asked for.
+    pub(super) fn has_spawn(&self) -> bool {
+        match *self {}
+    }
+
     /// Whether messages to aliases can be sent.
     pub(super) fn has_alias(&self) -> bool {
         match *self {}
@@ -54,6 +61,12 @@ impl Shared {
     /// The connection to a node, if there is one.
     pub(super) fn link_up(&self, _node: &Atom) -> Option<Link> {
         None
+    }
+
+    /// The connection to a peer, made if there is none, or why there is none.
+    pub(super) async fn connected(&self, peer: &NodeName) -> Result<Link, ConnectError> {
+        let link = self.link_to(&atom_of(peer)).await;
+        link.map_err(|_| ConnectError::Stopped)
     }
 
     /// The connection to a node, made if there is none.

@@ -64,7 +64,7 @@ impl Shared {
     }
 
     /// The node that something is to be sent to, if it is not this one.
-    fn elsewhere<'a>(&self, dest: &'a Dest) -> Option<&'a Atom> {
+    pub(super) fn elsewhere<'a>(&self, dest: &'a Dest) -> Option<&'a Atom> {
         let node = match dest {
             Dest::Pid(pid) => &pid.node,
             Dest::Name(_) => return None,
@@ -74,7 +74,7 @@ impl Shared {
         (!self.is_own_node(node)).then_some(node)
     }
 
-    fn control(link: &Link, from: &Pid, dest: &Dest) -> Option<Control> {
+    pub(super) fn control(link: &Link, from: &Pid, dest: &Dest) -> Option<Control> {
         Some(match dest.clone() {
             Dest::Pid(to) => Control::Send { to },
             Dest::Name(to) | Dest::Remote(to, _) => Control::RegSend {

@@ -1,0 +1,457 @@
+//! Processes that one node has another one start: `SPAWN_REQUEST` and `SPAWN_REPLY`, both ways.
+//!
+//! <https://www.erlang.org/doc/apps/erts/erl_dist_protocol.html#SPAWN_REQUEST>. Coming in, a request runs one
+//! of the [`Functions`](super::Functions) that the node offers. Going out, it is what starts a process on a
+//! BEAM, and what a call through `erpc` is made of.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::oneshot;
+
+use crate::dist::control::{Control, Process as Named};
+use crate::etf::{Atom, Pid, Reference, Term};
+
+use super::entry::{Entry, Exit};
+use super::erpc::{self, Job};
+use super::functions::{Context, Functions};
+use super::received::{ExitReason, SendFailed};
+use super::remote::Link;
+use super::signals::Monitored;
+use super::spawn_options::{FLAG_LINK, FLAG_MONITOR, Options};
+use super::{Shared, SpawnOptions, lock};
+
+/// How many requests may wait for their outcomes: so many that only a mistake reaches it.
+const MOST: usize = 65_536;
+
+/// Why another node did not start a process.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// There is no connection to the node, or it was lost before the answer.
+    #[error("no connection to {0}")]
+    NoConnection(Atom),
+    /// The node refused: `system_limit` if it has too many processes, `badopt`, or `notsup` if it does not
+    /// know such requests, as OTP before 23.
+    #[error("{node} did not start the process: {}", reason.as_str())]
+    Refused {
+        /// The node.
+        node: Atom,
+        /// Its reason.
+        reason: Atom,
+    },
+    /// The arguments cannot be sent.
+    #[error("the request cannot be sent: {0}")]
+    Send(SendFailed),
+    /// More requests wait for their outcomes than are let wait.
+    #[error("{0} requests wait for their outcomes already; let some of them end first")]
+    TooMany(usize),
+}
+
+/// What is to be started.
+#[derive(Debug, Clone)]
+pub(super) struct Start {
+    pub(super) module: Atom,
+    pub(super) function: Atom,
+    /// The list of the arguments.
+    pub(super) arguments: Term,
+    pub(super) options: Options,
+}
+
+/// How a call through `erpc` went, as far as the protocol tells.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// The process ended with this reason.
+    Down(Term),
+    Refused(Atom),
+    Lost,
+}
+
+/// The requests that this node has made and that are not settled.
+#[derive(Debug, Default)]
+pub(super) struct Requests(Mutex<HashMap<Reference, Request>>);
+
+#[derive(Debug)]
+struct Request {
+    node: Atom,
+    asker: Asker,
+}
+
+#[derive(Debug)]
+enum Asker {
+    /// A call, which waits for the end of the process.
+    Call {
+        answer: oneshot::Sender<Outcome>,
+        /// The process, once it is known to run.
+        pid: Option<Pid>,
+    },
+    /// A process, which wants another one.
+    Process {
+        entry: Arc<Entry>,
+        answer: oneshot::Sender<Result<Pid, SpawnError>>,
+    },
+}
+
+impl Requests {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Reference, Request>> {
+        lock(&self.0)
+    }
+
+    fn add(&self, id: Reference, request: Request) -> Result<(), SpawnError> {
+        let mut requests = self.lock();
+        if requests.len() >= MOST {
+            return Err(SpawnError::TooMany(MOST));
+        }
+        requests.insert(id, request);
+        Ok(())
+    }
+
+    /// The process of a call is down. Whether the reference was a call's.
+    pub(super) fn down(&self, id: &Reference, reason: Term) -> bool {
+        let mut requests = self.lock();
+        match requests.get(id) {
+            Some(Request {
+                asker: Asker::Call { .. },
+                ..
+            }) => {}
+            _ => return false,
+        }
+        let request = requests.remove(id);
+        drop(requests);
+        if let Some(Asker::Call { answer, .. }) = request.map(|request| request.asker) {
+            // Whoever waited may have gone just now.
+            let _ = answer.send(Outcome::Down(reason));
+        }
+        true
+    }
+
+    /// The connection to a node is gone.
+    pub(super) fn lose(&self, node: &Atom) {
+        let of_node = |_: &Reference, request: &mut Request| request.node == *node;
+        let lost: Vec<_> = self.lock().extract_if(of_node).collect();
+        for (_, request) in lost {
+            match request.asker {
+                Asker::Call { answer, .. } => drop(answer.send(Outcome::Lost)),
+                Asker::Process { answer, .. } => {
+                    drop(answer.send(Err(SpawnError::NoConnection(request.node))));
+                }
+            }
+        }
+    }
+}
+
+/// A call that waits. When it is dropped before its end, the call is given up: the function goes on, and
+/// nobody hears of its outcome.
+pub(super) struct Call<'a> {
+    shared: &'a Shared,
+    id: Reference,
+    outcome: oneshot::Receiver<Outcome>,
+}
+
+impl Call<'_> {
+    pub(super) async fn outcome(&mut self) -> Outcome {
+        (&mut self.outcome).await.unwrap_or(Outcome::Lost)
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        let request = self.shared.requests.lock().remove(&self.id);
+        let Some(Request { node, asker }) = request else {
+            return;
+        };
+        // The peer need not keep the monitor. Of a process that is not known yet, the reply will tell.
+        if let Asker::Call { pid: Some(pid), .. } = asker
+            && let Some(link) = self.shared.link_up(&node)
+        {
+            link.signal(&demonitor(&self.shared.own, pid, self.id.clone()), None);
+        }
+    }
+}
+
+fn demonitor(own: &Pid, to: Pid, reference: Reference) -> Control {
+    Control::Demonitor {
+        from: own.clone(),
+        to: Named::Pid(to),
+        reference,
+    }
+}
+
+impl Shared {
+    /// Has the peer run a call. The connection is the one that the answer comes over.
+    pub(super) async fn begin_call(
+        &self,
+        link: &Link,
+        node: &Atom,
+        start: Start,
+    ) -> Result<Call<'_>, SpawnError> {
+        let id = self.ids.reference();
+        let (answer, outcome) = oneshot::channel();
+        let asker = Asker::Call { answer, pid: None };
+        let node = node.clone();
+        self.requests.add(id.clone(), Request { node, asker })?;
+        let call = Call {
+            shared: self,
+            id: id.clone(),
+            outcome,
+        };
+        self.request(link, id, &self.own, start).await?;
+        Ok(call)
+    }
+
+    /// Has the peer start a process for one of this node's.
+    pub(super) async fn begin_process(
+        &self,
+        link: &Link,
+        node: &Atom,
+        entry: &Arc<Entry>,
+        start: Start,
+    ) -> Result<(Pid, Reference), SpawnError> {
+        let id = self.ids.reference();
+        let (answer, pid) = oneshot::channel();
+        let asker = Asker::Process {
+            entry: Arc::clone(entry),
+            answer,
+        };
+        let request = Request {
+            node: node.clone(),
+            asker,
+        };
+        self.requests.add(id.clone(), request)?;
+        self.request(link, id.clone(), &entry.pid, start).await?;
+        let lost = |_| Err(SpawnError::NoConnection(node.clone()));
+        Ok((pid.await.unwrap_or_else(lost)?, id))
+    }
+
+    /// Has the peer run something of which nothing is to be heard.
+    pub(super) async fn cast_spawn(&self, link: &Link, start: Start) -> Result<(), SpawnError> {
+        // The reply is for a request that is not waited for.
+        self.request(link, self.ids.reference(), &self.own, start)
+            .await
+    }
+
+    async fn request(
+        &self,
+        link: &Link,
+        id: Reference,
+        from: &Pid,
+        start: Start,
+    ) -> Result<(), SpawnError> {
+        let Start {
+            module,
+            function,
+            arguments,
+            options,
+        } = start;
+        let control = Control::SpawnRequest {
+            id: id.clone(),
+            from: from.clone(),
+            leader: self.leader(),
+            module,
+            function,
+            arity: arity(&arguments),
+            options: options.write(),
+        };
+        if let Err(error) = link.send(&control, Some(&arguments)).await {
+            self.requests.lock().remove(&id);
+            return Err(match error {
+                SendFailed::NoConnection(node) => SpawnError::NoConnection(node),
+                error => SpawnError::Send(error),
+            });
+        }
+        Ok(())
+    }
+
+    /// `SPAWN_REPLY` came. What it says about links and monitors counts before anything that comes after it.
+    pub(super) fn spawn_replied(
+        &self,
+        link: &Link,
+        id: Reference,
+        to: &Pid,
+        flags: u32,
+        result: Term,
+    ) {
+        let result = match result {
+            Term::Pid(pid) => Ok(*pid),
+            Term::Atom(reason) => Err(reason),
+            _ => Err(Atom::new("badarg")),
+        };
+        let mut requests = self.requests.lock();
+        // A call goes on until its process is down.
+        if let (Ok(started), Some(Request { asker, .. })) = (&result, requests.get_mut(&id))
+            && let Asker::Call { pid, .. } = asker
+        {
+            *pid = Some(started.clone());
+            return;
+        }
+        let request = requests.remove(&id);
+        drop(requests);
+        let Some(Request { node, asker }) = request else {
+            // It was given up meanwhile.
+            if let Ok(pid) = result
+                && flags & FLAG_MONITOR != 0
+            {
+                link.signal(&demonitor(to, pid, id), None);
+            }
+            return;
+        };
+        match (asker, result) {
+            (Asker::Call { answer, .. }, Err(reason)) => {
+                drop(answer.send(Outcome::Refused(reason)))
+            }
+            (Asker::Call { .. }, Ok(_)) => {}
+            (Asker::Process { answer, .. }, Err(reason)) => {
+                drop(answer.send(Err(SpawnError::Refused { node, reason })));
+            }
+            (Asker::Process { entry, answer }, Ok(pid)) => {
+                let related = entry.relate(|relations| {
+                    if flags & FLAG_LINK != 0 {
+                        relations.linked(&pid);
+                    }
+                    if flags & FLAG_MONITOR != 0 {
+                        relations.monitor(id.clone(), Monitored::Pid(pid.clone()));
+                    }
+                });
+                if related.is_none() {
+                    // The process that wanted it has ended, which is what the link and the monitor say.
+                    if flags & FLAG_MONITOR != 0 {
+                        link.signal(&demonitor(to, pid.clone(), id), None);
+                    }
+                    if flags & FLAG_LINK != 0 {
+                        self.exit(to, &pid, Term::atom("noproc"), Exit::Link);
+                    }
+                }
+                let _ = answer.send(Ok(pid));
+            }
+        }
+    }
+
+    /// `SPAWN_REQUEST` came: runs the function in a process of its own.
+    pub(super) fn spawn_requested(self: &Arc<Self>, link: &Link, request: Requested) {
+        let Requested {
+            id,
+            from,
+            leader,
+            module,
+            function,
+            options,
+            arguments,
+        } = request;
+        let reply = |flags, result| Control::SpawnReply {
+            id: id.clone(),
+            to: from.clone(),
+            flags,
+            result,
+        };
+        let Ok(options) = Options::read(&options) else {
+            link.signal(&reply(0, Term::atom("badopt")), None);
+            return;
+        };
+        let Some(slot) = self.slots.take() else {
+            link.signal(&reply(0, Term::atom("system_limit")), None);
+            return;
+        };
+        let mut begin = SpawnOptions::new();
+        if options.link {
+            begin = begin.link(from.clone());
+        }
+        if options.monitor {
+            begin = begin.monitor(from.clone(), id.clone());
+        }
+        let work = move |functions: Functions, context: Context| async move {
+            match Job::new(module, function, arguments) {
+                Job::Call(reference, apply) => {
+                    let outcome = functions.run(context, apply).await;
+                    ExitReason(erpc::exit_reason(reference, outcome))
+                }
+                Job::Spawn(apply) | Job::Cast(apply) => match functions.run(context, apply).await {
+                    Ok(_) => ExitReason::NORMAL,
+                    Err(raised) => ExitReason(raised.into_exit_reason()),
+                },
+            }
+        };
+        let (pid, go) = self.begin_function(slot, begin, Some(from.clone()), Some(leader), work);
+        link.signal(&reply(options.flags(), pid.into()), None);
+        // It may have been killed meanwhile.
+        let _ = go.send(());
+    }
+
+    /// Begins a process for what somebody elsewhere asks for. It does nothing before it is told to go, or the
+    /// sender is dropped: whoever asked is to know of it first.
+    pub(super) fn begin_function<F, Fut>(
+        self: &Arc<Self>,
+        slot: Slot,
+        options: SpawnOptions,
+        caller: Option<Pid>,
+        group_leader: Option<Pid>,
+        work: F,
+    ) -> (Pid, oneshot::Sender<()>)
+    where
+        F: FnOnce(Functions, Context) -> Fut + Send + 'static,
+        Fut: Future<Output = ExitReason> + Send,
+    {
+        let functions = self.functions.clone();
+        let (go, told) = oneshot::channel();
+        let pid = self.spawn_nameless(options, move |process| async move {
+            let _slot = slot;
+            let _ = told.await;
+            let context = Context {
+                process,
+                caller,
+                group_leader,
+            };
+            work(functions, context).await
+        });
+        (pid, go)
+    }
+}
+
+fn arity(arguments: &Term) -> u8 {
+    let arity = arguments.as_list().map_or(0, <[Term]>::len);
+    u8::try_from(arity).unwrap_or(u8::MAX)
+}
+
+/// A spawn request, as it came.
+#[derive(Debug)]
+pub(super) struct Requested {
+    pub(super) id: Reference,
+    pub(super) from: Pid,
+    pub(super) leader: Pid,
+    pub(super) module: Atom,
+    pub(super) function: Atom,
+    pub(super) options: Vec<Term>,
+    pub(super) arguments: Term,
+}
+
+/// How many more functions others may have running here at once.
+#[derive(Debug, Clone)]
+pub(super) struct Slots(Arc<AtomicUsize>);
+
+/// The place of one function that runs.
+pub(super) struct Slot(Slots);
+
+impl Slots {
+    pub(super) fn new(most: usize) -> Self {
+        Self(Arc::new(AtomicUsize::new(most)))
+    }
+
+    #[cfg(test)]
+    pub(super) fn left(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(super) fn take(&self) -> Option<Slot> {
+        let less = |left: usize| left.checked_sub(1);
+        let taken = self
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+        taken.is_ok().then(|| Slot(self.clone()))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.0.fetch_add(1, Ordering::AcqRel);
+    }
+}
