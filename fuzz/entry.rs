@@ -11,7 +11,11 @@ use rendez::discovery::multicast::codec::{self, Draft, Key};
 use rendez::discovery::multicast::dialects::libcluster::Gossip;
 use rendez::discovery::multicast::dialects::nodefinder::Nodefinder;
 use rendez::discovery::multicast::dialects::{Codec, Dialect, Herald, term};
+use rendez::dist::Flags;
+use rendez::dist::channel::{Batch, ChannelOptions, Decoder, Incoming, Malformed, Outbox, Urgency};
+use rendez::dist::control::Control;
 use rendez::epmd::codec::{AliveResponse, NamesDecoder, PortResponse, Request};
+use rendez::etf;
 
 /// The secret of the corpus.
 pub const SECRET: &str = "corpus";
@@ -164,4 +168,94 @@ pub fn epmd(data: &[u8]) {
         pieces.finish(),
         "however it is cut into pieces"
     );
+}
+
+/// What a peer says after the handshake: frames, distribution headers, fragments, control messages and
+/// payloads.
+pub fn framing(data: &[u8]) {
+    let headers = Flags::DIST_HDR_ATOM_CACHE | Flags::FRAGMENTS;
+    for flags in [headers, Flags::DIST_HDR_ATOM_CACHE, Flags::empty()] {
+        let (messages, end) = receive(flags, data, usize::MAX);
+        for step in [1, 7, 4096] {
+            let pieces = receive(flags, data, step);
+            assert_eq!(
+                pieces,
+                (messages.clone(), end.clone()),
+                "in steps of {step}"
+            );
+        }
+        // What was understood can be said again, and is understood again.
+        let again = say(flags, &messages);
+        assert_eq!(receive(flags, &again, usize::MAX), (messages, None));
+    }
+}
+
+fn channel_options(flags: Flags) -> ChannelOptions {
+    ChannelOptions {
+        flags,
+        // As small as lets everything happen within the inputs that a fuzzer likes to make.
+        max_message: 1 << 20,
+        max_assembly: 2 << 20,
+        ..ChannelOptions::default()
+    }
+}
+
+/// The messages in `bytes`, which come at most `step` at once, and what was wrong with them, if anything.
+fn receive(flags: Flags, mut bytes: &[u8], step: usize) -> (Vec<Incoming>, Option<Malformed>) {
+    use bytes::BufMut as _;
+    let mut decoder = Decoder::new(&channel_options(flags));
+    let mut messages = Vec::new();
+    loop {
+        match decoder.next() {
+            Ok(Some(message)) => messages.push(message),
+            Err(malformed) => return (messages, Some(malformed)),
+            Ok(None) if bytes.is_empty() => return (messages, None),
+            Ok(None) => {
+                let mut space = decoder.space();
+                let (now, later) = bytes.split_at(space.remaining_mut().min(step).min(bytes.len()));
+                assert!(!now.is_empty(), "there is always space");
+                space.put_slice(now);
+                decoder.filled(now.len());
+                bytes = later;
+            }
+        }
+    }
+}
+
+fn say(flags: Flags, messages: &[Incoming]) -> Vec<u8> {
+    use bytes::{Buf as _, BufMut as _};
+    let mut outbox = Outbox::new(&channel_options(flags));
+    let (mut batch, mut bytes) = (Batch::default(), Vec::new());
+    for message in messages {
+        let pushed = outbox.push(&message.control, message.payload.as_ref(), Urgency::Signal);
+        pushed.expect("what was read can be written");
+        while {
+            outbox.take(&mut batch);
+            batch.has_remaining()
+        } {
+            bytes.put(&mut batch);
+        }
+    }
+    bytes
+}
+
+/// One message of a connection without atom cache: a control message and its payload, each with its version.
+pub fn control(data: &[u8]) {
+    let mut decoder = etf::Decoder::new(data, &[], etf::Limits::default());
+    let term = decoder.version().and_then(|()| decoder.term());
+    let Ok(Ok(control)) = term.map(Control::from_term) else {
+        return;
+    };
+    let _ = (
+        control.has_payload(),
+        decoder.version().and_then(|()| decoder.term()),
+    );
+    let mut bytes = Vec::new();
+    control
+        .encode_into(&mut bytes, &mut etf::InPlace)
+        .expect("what was read can be written");
+    let mut decoder = etf::Decoder::new(&bytes, &[], etf::Limits::default());
+    let term = decoder.term().expect("what was written can be read");
+    assert_eq!(Control::from_term(term), Ok(control));
+    assert_eq!(decoder.remaining(), 0);
 }

@@ -1,6 +1,6 @@
 //! Every file of the fuzzers' corpus, and mutations of it, through what the fuzz targets run: the short
 //! form of `scripts/fuzz`, for a stable toolchain and for CI.
-#![cfg(feature = "discovery")]
+#![cfg(all(feature = "discovery", feature = "node"))]
 
 #[path = "../fuzz/entry.rs"]
 mod entry;
@@ -94,6 +94,16 @@ fn dialects() {
 #[test]
 fn epmd() {
     println!("{} inputs", run("epmd", entry::epmd));
+}
+
+#[test]
+fn framing() {
+    println!("{} inputs", run("framing", entry::framing));
+}
+
+#[test]
+fn control() {
+    println!("{} inputs", run("control", entry::control));
 }
 
 /// One announcement in each form; for libcluster's secret, what is to be encrypted.
