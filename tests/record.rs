@@ -330,7 +330,7 @@ fn messages<'a>(frames: &[&'a [u8]]) -> Vec<(i64, &'a [u8], &'a [u8])> {
         let message = &frame[1..];
         let bytes = bytes::Bytes::copy_from_slice(message.get(1..)?);
         let length = bytes.len();
-        let mut decoder = Decoder::new(bytes, &[], Limits::default());
+        let mut decoder = Decoder::new(&bytes, &[], Limits::default());
         let Term::Tuple(control) = decoder.term().ok()? else {
             return None;
         };
