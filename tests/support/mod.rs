@@ -6,6 +6,7 @@
 pub mod beam;
 pub mod cli;
 pub mod dns_server;
+pub mod examples;
 #[cfg(feature = "cli")]
 pub mod kube_server;
 pub mod netns;
@@ -17,6 +18,7 @@ pub mod wire;
 pub mod wiretap;
 
 pub use beam::{Beam, BeamOptions, Epmd, beam_command, beam_is_installed};
+pub use examples::Example;
 pub use netns::Lan;
 pub use ports::{free_tcp_port, free_udp_port};
 
