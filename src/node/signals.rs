@@ -165,6 +165,12 @@ impl Relations {
         }
     }
 
+    /// Who set a monitor on this process.
+    #[must_use]
+    pub fn watcher(&self, reference: &Reference) -> Option<&Watcher> {
+        self.watchers.get(reference)
+    }
+
     /// How many links and monitors there are, both ways.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -18,7 +18,7 @@ use super::erpc::{self, Job};
 use super::functions::{Context, Functions};
 use super::received::{ExitReason, SendFailed};
 use super::remote::Link;
-use super::signals::Monitored;
+use super::signals::{Monitored, Watcher};
 use super::spawn_options::{FLAG_LINK, FLAG_MONITOR, Options};
 use super::{Shared, SpawnOptions, lock};
 
@@ -359,11 +359,14 @@ impl Shared {
         if options.monitor {
             begin = begin.monitor(from.clone(), id.clone());
         }
+        let (way, monitor) = (link.clone(), id.clone());
         let work = move |functions: Functions, context: Context| async move {
             match Job::new(module, function, arguments) {
                 Job::Call(reference, apply) => {
+                    let entry = Arc::clone(&context.process.entry);
                     let outcome = functions.run(context, apply).await;
-                    ExitReason(erpc::exit_reason(reference, outcome))
+                    let reason = erpc::exit_reason(reference, outcome);
+                    answer_call(&way, &entry, &monitor, reason).await
                 }
                 Job::Spawn(apply) | Job::Cast(apply) => match functions.run(context, apply).await {
                     Ok(_) => ExitReason::NORMAL,
@@ -405,6 +408,37 @@ impl Shared {
         });
         (pid, go)
     }
+}
+
+/// Tells the caller how its call ended, as the end of the process would. Exit reasons otherwise never wait,
+/// since they are seldom large; an answer may be as large as it likes, and as many as there are calls.
+async fn answer_call(link: &Link, entry: &Entry, monitor: &Reference, reason: Term) -> ExitReason {
+    let watcher = entry.relate(|relations| relations.watcher(monitor).cloned());
+    let Some(Watcher { pid, monitored }) = watcher.flatten() else {
+        // Nobody waits for it any more, unless through a link.
+        return ExitReason(reason);
+    };
+    let (from, to, reference) = (monitored, pid.clone(), monitor.clone());
+    // A connection that ended has told the caller.
+    if link.has_exit_payload() {
+        let control = Control::PayloadMonitorExit {
+            from,
+            to,
+            reference,
+        };
+        let _ = link.send(&control, Some(&reason)).await;
+    } else {
+        let control = Control::MonitorExit {
+            from,
+            to,
+            reference,
+            reason,
+        };
+        let _ = link.send(&control, None).await;
+    }
+    // Not before: a process that is killed while it waits still has to tell.
+    entry.relate(|relations| relations.unwatched(monitor, &pid));
+    ExitReason::NORMAL
 }
 
 fn arity(arguments: &Term) -> u8 {
