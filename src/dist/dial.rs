@@ -9,8 +9,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::error::ConnectError;
-use super::handshake::{self, Identity, Peer};
+use super::handshake::{self, Identity, Lengths, Named, Peer, Version};
 use super::locate::locate;
+use super::stream::Stream;
+use super::tls::Tls;
 use crate::epmd::DEFAULT_PORT;
 use crate::name::NodeName;
 
@@ -21,6 +23,8 @@ pub struct DialOptions {
     pub epmd_port: u16,
     /// The peer's port, if EPMD is not to be asked.
     pub port: Option<u16>,
+    /// How TLS is spoken, if it is: as all nodes of a cluster do, or none.
+    pub tls: Option<Tls>,
     /// How long it may take from the name to the end of the handshake. OTP's `net_setuptime`.
     pub setup_time: Duration,
 }
@@ -30,6 +34,7 @@ impl Default for DialOptions {
         Self {
             epmd_port: DEFAULT_PORT,
             port: None,
+            tls: None,
             setup_time: super::DEFAULT_SETUP_TIME,
         }
     }
@@ -45,7 +50,7 @@ pub async fn dial(
     peer: &NodeName,
     options: &DialOptions,
     still_wanted: impl Fn() -> bool,
-) -> Result<(TcpStream, Peer), ConnectError> {
+) -> Result<(Stream, Peer), ConnectError> {
     if own.name == *peer {
         return Err(ConnectError::OwnName { peer: peer.clone() });
     }
@@ -55,25 +60,90 @@ pub async fn dial(
             peer: peer.clone(),
         });
     }
-    let step = Mutex::new("its host was resolved and EPMD asked for its port");
-    let now_at = |next| *step.lock().unwrap_or_else(PoisonError::into_inner) = next;
-    let whole = async {
-        // Each part is bounded by the whole, which says better what was waited for.
-        let forever = options.setup_time * 2;
-        let located = locate(peer, options.epmd_port, options.port, forever).await?;
-        now_at("a TCP connection was opened to its distribution port");
-        let stream = open(peer, &located.addresses).await?;
-        now_at("the handshake was under way");
-        handshake::connect(stream, own, peer, located.version, still_wanted).await
-    };
-    match timeout(options.setup_time, whole).await {
+    within(peer, options, async |progress| {
+        let (stream, lengths, version) = reach(peer, options, progress).await?;
+        handshake::connect(stream, lengths, own, peer, version, still_wanted).await
+    })
+    .await
+}
+
+/// Connects to `peer` as a node without a name, which the peer gives to it: `own` says at which host, what stands
+/// before the `@` is of no matter, and neither is its creation.
+///
+/// # Errors
+/// See [`ConnectError`].
+pub async fn dial_for_name(
+    own: &Identity,
+    peer: &NodeName,
+    options: &DialOptions,
+) -> Result<(Stream, Peer, Named), ConnectError> {
+    if own.name.is_long() != peer.is_long() {
+        return Err(ConnectError::NameKind {
+            own: own.name.clone(),
+            peer: peer.clone(),
+        });
+    }
+    within(peer, options, async |progress| {
+        let (stream, lengths, _) = reach(peer, options, progress).await?;
+        handshake::ask_for_name(stream, lengths, own, peer).await
+    })
+    .await
+}
+
+/// What is being waited for, for the error if it takes too long.
+struct Progress(Mutex<&'static str>);
+
+impl Progress {
+    fn now_at(&self, next: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = next;
+    }
+}
+
+/// Bounds the time of the whole.
+async fn within<T>(
+    peer: &NodeName,
+    options: &DialOptions,
+    whole: impl AsyncFnOnce(&Progress) -> Result<T, ConnectError>,
+) -> Result<T, ConnectError> {
+    let progress = Progress(Mutex::new(
+        "its host was resolved and EPMD asked for its port",
+    ));
+    match timeout(options.setup_time, whole(&progress)).await {
         Ok(done) => done,
         Err(_) => Err(ConnectError::Timeout {
             peer: peer.clone(),
-            step: step.into_inner().unwrap_or_else(PoisonError::into_inner),
+            step: progress
+                .0
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner),
             after: options.setup_time,
         }),
     }
+}
+
+/// Finds the peer and opens a connection to it, up to where the handshake begins.
+async fn reach(
+    peer: &NodeName,
+    options: &DialOptions,
+    progress: &Progress,
+) -> Result<(Stream, Lengths, Version), ConnectError> {
+    // Each part is bounded by the whole, which says better what was waited for.
+    let forever = options.setup_time * 2;
+    let located = locate(peer, options.epmd_port, options.port, forever).await?;
+    progress.now_at("a TCP connection was opened to its distribution port");
+    let tcp = open(peer, &located.addresses).await?;
+    let (stream, lengths) = match &options.tls {
+        None => (Stream::Plain(tcp), Lengths::Two),
+        Some(tls) => {
+            // A node without TLS waits for the rest of what it takes for a long packet.
+            progress.now_at(
+                "the TLS handshake was under way (without -proto_dist inet_tls it does not answer one)",
+            );
+            (tls.connect(tcp, peer).await?, Lengths::Four)
+        }
+    };
+    progress.now_at("the handshake was under way");
+    Ok((stream, lengths, located.version))
 }
 
 /// Opens a TCP connection to the first of the addresses that takes one.

@@ -119,11 +119,29 @@ pub enum ConnectError {
     },
     /// The peer expects TLS.
     #[error(
-        "{peer} speaks TLS on its distribution port (-proto_dist inet_tls), which is not supported yet"
+        "{peer} speaks TLS on its distribution port (-proto_dist inet_tls), and this side was given no options \
+         for TLS; give them"
     )]
     Tls {
         /// The node that was to be connected to.
         peer: NodeName,
+    },
+    /// The peer does not speak TLS, and this node does.
+    #[error(
+        "{peer} does not speak TLS on its distribution port; start it with -proto_dist inet_tls, or leave out \
+         the options for TLS here"
+    )]
+    NotTls {
+        /// The node that was to be connected to.
+        peer: NodeName,
+    },
+    /// TLS did not come about.
+    #[error("the TLS handshake with {peer} failed: {detail}")]
+    TlsHandshake {
+        /// The node that was to be connected to.
+        peer: NodeName,
+        /// What was wrong, and what may help.
+        detail: String,
     },
     /// Another node than the expected one answered.
     #[error(
@@ -183,6 +201,8 @@ impl ConnectError {
             | Self::Simultaneous { .. }
             | Self::TooOld { .. }
             | Self::Tls { .. }
+            | Self::NotTls { .. }
+            | Self::TlsHandshake { .. }
             | Self::OtherNode { .. }
             | Self::OwnName { .. }
             | Self::Handshake { .. }

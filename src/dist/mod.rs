@@ -27,15 +27,19 @@ pub mod frame;
 pub mod handshake;
 pub mod header;
 mod locate;
+mod stream;
+pub mod tls;
 
 pub use close::CloseReason;
 pub use connection::{Connection, LinkOptions, SendError};
 pub use diagnose::diagnose;
-pub use dial::{DialOptions, dial};
+pub use dial::{DialOptions, dial, dial_for_name};
 pub use error::ConnectError;
 pub use flags::Flags;
 pub use handshake::{Identity, Peer};
 pub use locate::{Located, locate};
+pub use stream::Stream;
+pub use tls::{Tls, TlsOptions};
 
 /// How long OTP lets a connection be set up: `net_setuptime`, 7 s.
 pub const DEFAULT_SETUP_TIME: std::time::Duration = std::time::Duration::from_secs(7);

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use crate::dist::{DialOptions, LinkOptions};
+use crate::dist::{DialOptions, LinkOptions, Tls};
 use crate::epmd::EpmdError;
 use crate::etf::{Atom, Term};
 use crate::name::NodeName;
@@ -74,6 +74,13 @@ impl Builder {
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen = address;
+        self
+    }
+
+    /// Speaks TLS with every peer, as nodes with `-proto_dist inet_tls` do. Default: nobody speaks it.
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.dial.tls = Some(tls);
         self
     }
 

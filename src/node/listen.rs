@@ -9,7 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::dist::handshake;
+use crate::dist::Stream;
+use crate::dist::handshake::{self, Lengths};
 
 use super::{Shared, table};
 
@@ -53,9 +54,10 @@ pub(super) async fn run(listener: TcpListener, shared: Weak<Shared>) {
 
 async fn welcome(stream: TcpStream, weak: &Weak<Shared>) -> Result<(), String> {
     let gone = || "this node is stopping".to_owned();
-    let (identity, setup_time) = {
+    let (identity, setup_time, tls) = {
         let shared = weak.upgrade().ok_or_else(gone)?;
-        (shared.identity.clone(), shared.dial.setup_time)
+        let dial = &shared.dial;
+        (shared.identity.clone(), dial.setup_time, dial.tls.clone())
     };
     let _ = stream.set_nodelay(true);
     let from = stream.peer_addr().map_err(|error| error.to_string())?;
@@ -63,8 +65,15 @@ async fn welcome(stream: TcpStream, weak: &Weak<Shared>) -> Result<(), String> {
         Some(shared) => shared.table.judge(&shared.identity.name, stranger),
         None => handshake::Verdict::Accept,
     };
-    let accepted = timeout(setup_time, handshake::accept(stream, &identity, judge)).await;
-    let (stream, peer) = match accepted {
+    let whole = async {
+        let (stream, lengths) = match tls {
+            None => (Stream::Plain(stream), Lengths::Two),
+            Some(tls) => (tls.accept(stream).await?, Lengths::Four),
+        };
+        let accepted = handshake::accept(stream, lengths, &identity, judge).await;
+        accepted.map_err(|why| why.to_string())
+    };
+    let (stream, peer) = match timeout(setup_time, whole).await {
         Ok(accepted) => accepted.map_err(|why| format!("{from}: {why}"))?,
         Err(_) => return Err(format!("{from}: no handshake within {setup_time:?}")),
     };

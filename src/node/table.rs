@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::dist::handshake::{Claimed, Stranger, Verdict};
-use crate::dist::{CloseReason, ConnectError, Connection, Peer, dial};
+use crate::dist::handshake::{Claimed, Named, Names, Stranger, Verdict};
+use crate::dist::{CloseReason, ConnectError, Connection, Flags, Peer, Stream, dial};
 use crate::name::NodeName;
 
 use super::{NodeEvent, Shared};
@@ -25,6 +24,8 @@ enum Slot {
 #[derive(Debug, Default)]
 pub(super) struct Table {
     slots: Mutex<HashMap<NodeName, Slot>>,
+    /// For nodes that ask for a name.
+    names: Mutex<Names>,
     /// Changes whenever a connection came to be.
     came: watch::Sender<()>,
 }
@@ -60,15 +61,35 @@ impl Table {
     /// with the greater name goes on, as the protocol has it. A connection that exists is only given up once
     /// the newcomer has said that it means it, and has proved the cookie.
     pub(super) fn judge(&self, own: &NodeName, stranger: &Stranger) -> Verdict {
-        let Claimed::Name(peer) = &stranger.name else {
-            // A node without a name of its own asks for one, which this one does not give.
-            return Verdict::Refuse;
+        let slots = self.lock();
+        let peer = match &stranger.name {
+            Claimed::Name(peer) => peer,
+            Claimed::Host(host) => {
+                let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+                loop {
+                    match names.give(host, (rand::random(), rand::random())) {
+                        // Some node may have come by that name in another way.
+                        Ok(named) if slots.contains_key(&named.name) => {}
+                        Ok(named) => return Verdict::Name(named),
+                        Err(_) => return Verdict::Refuse,
+                    }
+                }
+            }
         };
-        match self.lock().get(peer) {
+        match slots.get(peer) {
             Some(Slot::Connecting(_)) if own > peer => Verdict::OursGoesFirst,
             Some(Slot::Connecting(_)) => Verdict::AcceptSimultaneous,
             Some(Slot::Up(connection)) if !connection.is_closed() => Verdict::Connected,
             _ => Verdict::Accept,
+        }
+    }
+
+    /// Lets a name that this node gave be given again.
+    fn free(&self, peer: &Peer) {
+        if let (true, Some(creation)) = (peer.flags.contains(Flags::NAME_ME), peer.creation) {
+            let name = peer.name.clone();
+            let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+            names.take_back(Named { name, creation });
         }
     }
 
@@ -151,7 +172,7 @@ async fn try_to_connect(weak: &Weak<Shared>, peer: &NodeName) -> Result<Connecti
 /// Takes a stream that passed the handshake for the connection to its peer. An earlier one is closed.
 pub(super) fn adopt(
     shared: &Arc<Shared>,
-    stream: TcpStream,
+    stream: Stream,
     peer: Peer,
 ) -> Result<Connection, ConnectError> {
     let name = peer.name.clone();
@@ -192,6 +213,7 @@ fn lost(shared: &Shared, name: &NodeName, connection: &Connection, reason: Close
     let current = matches!(slots.get(name), Some(Slot::Up(current)) if current.is(connection));
     if current {
         slots.remove(name);
+        shared.table.free(connection.peer());
         tell(shared, NodeEvent::Down(name.clone(), reason));
     }
 }
@@ -204,7 +226,6 @@ fn tell(shared: &Shared, event: NodeEvent) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dist::Flags;
 
     #[test]
     fn of_two_attempts_at_once_that_of_the_greater_name_goes_on() {

@@ -12,7 +12,7 @@ use rendez::epmd::Client;
 use rendez::epmd::codec::Name;
 use rendez::node::NodeEvent;
 use rendez::{NodeName, Secret};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::broadcast;
 use tokio::time::{sleep, timeout};
@@ -344,7 +344,7 @@ async fn a_peer_that_restarts_at_once_under_the_same_name() {
 }
 
 /// Reads until the peer ends the connection; ticks are among what comes.
-async fn ends(stream: &mut TcpStream, within: Duration) -> Duration {
+async fn ends(stream: &mut (impl AsyncRead + Unpin), within: Duration) -> Duration {
     let start = Instant::now();
     let mut buffer = [0; 4096];
     let end = async { while let Ok(1..) = stream.read(&mut buffer).await {} };

@@ -9,5 +9,7 @@ mod world;
 
 mod connecting;
 mod faults;
+mod handshake;
 mod seen;
+mod tls;
 mod tools;

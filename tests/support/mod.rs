@@ -3,6 +3,8 @@
 //! Each test file takes what it needs, so what one file leaves unused is no dead code.
 #![allow(dead_code, unused_imports)]
 
+#[cfg(feature = "node")]
+pub mod authority;
 pub mod beam;
 pub mod cli;
 pub mod dns_server;

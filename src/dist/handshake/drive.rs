@@ -12,7 +12,17 @@ use super::packet::{self, Claimed, Kind, Version};
 use super::{Identity, Peer};
 use crate::dist::error::ConnectError;
 use crate::dist::flags::Flags;
+use crate::dist::tls;
 use crate::name::NodeName;
+
+/// How many bytes the lengths of packets have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lengths {
+    /// As over TCP, until the handshake is over.
+    Two,
+    /// As over TLS, where OTP has lengths of four bytes from the start on.
+    Four,
+}
 
 /// Does the handshake as the one who connects. `still_wanted` is asked if the peer has a connection to this node
 /// already: whether this one is to take its place, or the peer has connected meanwhile.
@@ -21,6 +31,7 @@ use crate::name::NodeName;
 /// Those of [`ConnectError`] that concern the handshake.
 pub async fn connect<T>(
     io: T,
+    lengths: Lengths,
     own: &Identity,
     expected: &NodeName,
     version: Version,
@@ -38,7 +49,7 @@ where
         version,
         challenge: rand::random(),
     };
-    let (io, agreed) = drive(io, attempt, &own.name, still_wanted).await?;
+    let (io, agreed) = drive(io, lengths, attempt, &own.name, still_wanted).await?;
     Ok((io, agreed.peer))
 }
 
@@ -49,6 +60,7 @@ where
 /// Those of [`ConnectError`] that concern the handshake.
 pub async fn ask_for_name<T>(
     io: T,
+    lengths: Lengths,
     own: &Identity,
     expected: &NodeName,
 ) -> Result<(T, Peer, Named), ConnectError>
@@ -64,7 +76,7 @@ where
         version: Version::V6,
         challenge: rand::random(),
     };
-    let (io, agreed) = drive(io, attempt, &own.name, || true).await?;
+    let (io, agreed) = drive(io, lengths, attempt, &own.name, || true).await?;
     match agreed.named {
         Some(named) => Ok((io, agreed.peer, named)),
         None => Err(explain(
@@ -78,6 +90,7 @@ where
 
 async fn drive<T>(
     mut io: T,
+    lengths: Lengths,
     attempt: Attempt,
     own: &NodeName,
     still_wanted: impl Fn() -> bool,
@@ -91,7 +104,7 @@ where
     loop {
         let due = machine.due();
         let fail = |why| explain(why, due, own, &peer);
-        let packet = exchange(&mut io, &mut out).await.map_err(fail)?;
+        let packet = exchange(&mut io, lengths, &mut out).await.map_err(fail)?;
         let mut step = machine.handle(&packet, &mut out);
         if step == Ok(initiator::Step::Wanted) {
             step = machine.still_wanted(still_wanted(), &mut out);
@@ -101,7 +114,7 @@ where
             Ok(_) => {}
             Err(error) => {
                 // What the peer is told of it; it is no matter if it is gone.
-                let _ = io.write_all(&out).await;
+                let _ = write(&mut io, lengths, &mut out).await;
                 return Err(fail(error.into()));
             }
         }
@@ -115,6 +128,7 @@ where
 /// [`AcceptError`], for the log.
 pub async fn accept<T>(
     mut io: T,
+    lengths: Lengths,
     own: &Identity,
     judge: impl FnOnce(&Stranger) -> Verdict,
 ) -> Result<(T, Peer), AcceptError>
@@ -132,7 +146,7 @@ where
             due,
             why,
         };
-        let packet = exchange(&mut io, &mut out).await;
+        let packet = exchange(&mut io, lengths, &mut out).await;
         let packet = packet.map_err(|why| fail(&who, why))?;
         let mut step = machine.handle(&packet, &mut out);
         if let Ok(acceptor::Step::Judge(stranger)) = &step {
@@ -142,14 +156,14 @@ where
         }
         match step {
             Ok(acceptor::Step::Done(peer)) => {
-                let written = write(&mut io, &mut out).await;
+                let written = write(&mut io, lengths, &mut out).await;
                 written.map_err(|why| fail(&who, why))?;
                 return Ok((io, *peer));
             }
             Ok(_) => {}
             Err(error) => {
                 // What the peer is told of it; it is no matter if it is gone.
-                let _ = write(&mut io, &mut out).await;
+                let _ = write(&mut io, lengths, &mut out).await;
                 return Err(fail(&who, error.into()));
             }
         }
@@ -171,7 +185,7 @@ impl AcceptError {
     pub fn handshake(&self) -> Option<&HandshakeError> {
         match &self.why {
             Broken::Handshake(error) => Some(error),
-            Broken::Closed | Broken::Io(_) => None,
+            Broken::Closed | Broken::Io(_) | Broken::Tls(_) => None,
         }
     }
 }
@@ -189,7 +203,7 @@ impl fmt::Display for AcceptError {
                 write!(f, "it closed the connection where {due} was due")
             }
             (Broken::Closed, None) => f.write_str("it closed the connection"),
-            (Broken::Io(error), _) => f.write_str(error),
+            (Broken::Io(error) | Broken::Tls(error), _) => f.write_str(error),
         }
     }
 }
@@ -201,6 +215,7 @@ impl std::error::Error for AcceptError {}
 enum Broken {
     Closed,
     Io(String),
+    Tls(String),
     Handshake(HandshakeError),
 }
 
@@ -212,6 +227,9 @@ impl From<HandshakeError> for Broken {
 
 impl From<io::Error> for Broken {
     fn from(error: io::Error) -> Self {
+        if tls::tls_error(&error).is_some() {
+            return Self::Tls(tls::explain(&error));
+        }
         match error.kind() {
             io::ErrorKind::UnexpectedEof
             | io::ErrorKind::ConnectionReset
@@ -223,27 +241,40 @@ impl From<io::Error> for Broken {
 }
 
 /// Writes what is to be sent, and reads the next packet. Not a byte more is read: the stream goes on with frames.
-async fn exchange<T>(io: &mut T, out: &mut Vec<u8>) -> Result<Vec<u8>, Broken>
+async fn exchange<T>(io: &mut T, lengths: Lengths, out: &mut Vec<u8>) -> Result<Vec<u8>, Broken>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let written = write(io, out).await;
+    let written = write(io, lengths, out).await;
     // A peer that hung up may have said why before.
     if written.is_err() && written != Err(Broken::Closed) {
         written?;
     }
-    let mut head = [0; 2];
-    io.read_exact(&mut head).await?;
-    let mut packet = vec![0; packet::length(head)?];
+    let length = match lengths {
+        Lengths::Two => {
+            let mut head = [0; 2];
+            io.read_exact(&mut head).await?;
+            packet::length(head)?
+        }
+        Lengths::Four => {
+            let mut head = [0; 4];
+            io.read_exact(&mut head).await?;
+            packet::long_length(head)?
+        }
+    };
+    let mut packet = vec![0; length];
     io.read_exact(&mut packet).await?;
     Ok(packet)
 }
 
-async fn write<T>(io: &mut T, out: &mut Vec<u8>) -> Result<(), Broken>
+async fn write<T>(io: &mut T, lengths: Lengths, out: &mut Vec<u8>) -> Result<(), Broken>
 where
     T: AsyncWrite + Unpin,
 {
-    io.write_all(out).await?;
+    match lengths {
+        Lengths::Two => io.write_all(out).await?,
+        Lengths::Four => io.write_all(&packet::with_long_lengths(out)).await?,
+    }
     out.clear();
     io.flush().await?;
     Ok(())
@@ -276,6 +307,8 @@ fn explain(why: Broken, due: Option<Kind>, own: &NodeName, peer: &NodeName) -> C
                 None => "it closed the connection".into(),
             },
         },
+        // With TLS 1.3, what the other side makes of our certificate comes this late.
+        Broken::Tls(detail) => ConnectError::TlsHandshake { peer, detail },
         Broken::Io(detail) => ConnectError::Handshake { peer, detail },
     }
 }

@@ -149,6 +149,32 @@ pub fn length(head: [u8; 2]) -> Result<usize, HandshakeError> {
     }
 }
 
+/// As [`length`], where lengths have four bytes.
+///
+/// # Errors
+/// As those of [`length`], except [`HandshakeError::Tls`].
+pub fn long_length(head: [u8; 4]) -> Result<usize, HandshakeError> {
+    match u32::from_be_bytes(head) {
+        0 => Err(HandshakeError::Empty),
+        length => usize::try_from(length)
+            .ok()
+            .filter(|&length| length <= MAX_PACKET)
+            .ok_or(HandshakeError::TooLong([head[0], head[1]])),
+    }
+}
+
+/// Gives packets lengths of four bytes, in place of two.
+#[must_use]
+pub fn with_long_lengths(packets: &[u8]) -> Vec<u8> {
+    let mut long = Vec::with_capacity(packets.len() + 8);
+    for packet in super::packets(packets) {
+        let length = u32::try_from(packet.len()).unwrap_or(u32::MAX);
+        long.extend_from_slice(&length.to_be_bytes());
+        long.extend_from_slice(packet);
+    }
+    long
+}
+
 impl SendName {
     /// Appends it with its length.
     pub fn encode(&self, out: &mut Vec<u8>) {

@@ -347,7 +347,7 @@ async fn connect_to(
     own: &Identity,
     peer: &str,
 ) -> Result<Peer, ConnectError> {
-    let done = connect(io, own, &name(peer), Version::V6, || true).await;
+    let done = connect(io, Lengths::Two, own, &name(peer), Version::V6, || true).await;
     done.map(|(_, peer)| peer)
 }
 
@@ -358,7 +358,7 @@ async fn both(
 ) -> (Result<Peer, ConnectError>, Result<Peer, String>) {
     let (near, far) = duplex(64);
     let accepted = async {
-        let accepted = accept(far, server, |_| verdict).await;
+        let accepted = accept(far, Lengths::Two, server, |_| verdict).await;
         let accepted = accepted.map(|(_, peer)| peer);
         accepted.map_err(|error| error.to_string())
     };
@@ -383,7 +383,7 @@ async fn over_a_stream() {
     let (near, far) = duplex(64);
     let (connected, _) = tokio::join!(
         connect_to(near, &client, "c@h"),
-        accept(far, &server, |_| Verdict::Accept)
+        accept(far, Lengths::Two, &server, |_| Verdict::Accept)
     );
     let found = "b@h".to_owned();
     let peer = name("c@h");
@@ -396,8 +396,8 @@ async fn over_a_stream() {
     };
     let verdict = Verdict::Name(named.clone());
     let (asked, _) = tokio::join!(
-        ask_for_name(near, &client, &server.name),
-        accept(far, &server, |_| verdict)
+        ask_for_name(near, Lengths::Two, &client, &server.name),
+        accept(far, Lengths::Two, &server, |_| verdict)
     );
     assert_eq!(asked.unwrap().2, named);
 }
@@ -458,7 +458,7 @@ async fn an_earlier_connection_that_the_peer_still_has_is_given_up() {
     let (near, mut far) = duplex(1024);
     far.write_all(b"\0\x06salive").await.unwrap();
     let (own, peer) = (identity("a@h", "c"), name("b@h"));
-    let connected = connect(near, &own, &peer, Version::V6, || false).await;
+    let connected = connect(near, Lengths::Two, &own, &peer, Version::V6, || false).await;
     assert!(matches!(connected, Err(ConnectError::Simultaneous { .. })));
     let mut heard = Vec::new();
     far.read_to_end(&mut heard).await.unwrap();
@@ -479,7 +479,7 @@ async fn a_stranger_that_sends_rubbish_is_turned_away() {
         near.write_all(rubbish).await.unwrap();
         near.shutdown().await.unwrap();
         let server = identity("b@h", "c");
-        let refused = accept(far, &server, |_| Verdict::Accept).await;
+        let refused = accept(far, Lengths::Two, &server, |_| Verdict::Accept).await;
         let error = refused.map(drop).unwrap_err().to_string();
         assert!(error.contains(why), "{error}");
     }
