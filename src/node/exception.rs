@@ -64,6 +64,12 @@ impl Exception {
         Self::error(Term::Tuple(vec![Term::atom("panic"), Term::binary(words)]))
     }
 
+    /// `error:{unsendable, Why}`: what a function returned or raised cannot be sent to its caller.
+    pub(super) fn unsendable(why: &str) -> Self {
+        let why = Term::binary(why.to_owned());
+        Self::error(Term::Tuple(vec![Term::atom("unsendable"), why]))
+    }
+
     /// The class: `error`, `exit` or `throw`.
     #[must_use]
     pub fn class(&self) -> &'static str {

@@ -12,6 +12,7 @@ use crate::etf::{Atom, Pid, Term};
 use super::call::{Caller, Request};
 use super::entry::{Entry, MailboxBound, WhenFull};
 use super::erpc::Apply;
+use super::exception::Exception;
 use super::functions::{Context, Functions};
 use super::received::{Dest, ExitReason, Received, SendFailed};
 use super::rex::{self, Note};
@@ -278,8 +279,11 @@ impl Shared {
                 && let Some(shared) = shared.upgrade()
             {
                 let message = Term::Tuple(vec![to.tag.clone(), answer]);
-                // The caller may have gone meanwhile, and its node with it.
-                let _ = shared.send(&shared.own, &to.dest(), message).await;
+                let sent = shared.send(&shared.own, &to.dest(), message).await;
+                // The caller may have gone meanwhile, and its node with it: then nobody is to be told.
+                if let Err(SendFailed::Unsendable(why)) = sent {
+                    shared.reply(&to, rex::answer(Err(Exception::unsendable(&why))));
+                }
             }
             ExitReason::NORMAL
         };

@@ -15,6 +15,7 @@ use crate::etf::{Atom, Pid, Reference, Term};
 
 use super::entry::{Entry, Exit};
 use super::erpc::{self, Job};
+use super::exception::Exception;
 use super::functions::{Context, Functions};
 use super::received::{ExitReason, SendFailed};
 use super::remote::Link;
@@ -365,8 +366,7 @@ impl Shared {
                 Job::Call(reference, apply) => {
                     let entry = Arc::clone(&context.process.entry);
                     let outcome = functions.run(context, apply).await;
-                    let reason = erpc::exit_reason(reference, outcome);
-                    answer_call(&way, &entry, &monitor, reason).await
+                    answer_call(&way, &entry, &monitor, reference, outcome).await
                 }
                 Job::Spawn(apply) | Job::Cast(apply) => match functions.run(context, apply).await {
                     Ok(_) => ExitReason::NORMAL,
@@ -412,21 +412,27 @@ impl Shared {
 
 /// Tells the caller how its call ended, as the end of the process would. Exit reasons otherwise never wait,
 /// since they are seldom large; an answer may be as large as it likes, and as many as there are calls.
-async fn answer_call(link: &Link, entry: &Entry, monitor: &Reference, reason: Term) -> ExitReason {
+async fn answer_call(
+    link: &Link,
+    entry: &Entry,
+    monitor: &Reference,
+    mark: Term,
+    outcome: Result<Term, Exception>,
+) -> ExitReason {
+    let reason = erpc::exit_reason(mark.clone(), outcome);
     let watcher = entry.relate(|relations| relations.watcher(monitor).cloned());
     let Some(Watcher { pid, monitored }) = watcher.flatten() else {
         // Nobody waits for it any more, unless through a link.
         return ExitReason(reason);
     };
     let (from, to, reference) = (monitored, pid.clone(), monitor.clone());
-    // A connection that ended has told the caller.
-    if link.has_exit_payload() {
+    let sent = if link.has_exit_payload() {
         let control = Control::PayloadMonitorExit {
             from,
             to,
             reference,
         };
-        let _ = link.send(&control, Some(&reason)).await;
+        link.send(&control, Some(&reason)).await
     } else {
         let control = Control::MonitorExit {
             from,
@@ -434,9 +440,13 @@ async fn answer_call(link: &Link, entry: &Entry, monitor: &Reference, reason: Te
             reference,
             reason,
         };
-        let _ = link.send(&control, None).await;
+        link.send(&control, None).await
+    };
+    if let Err(SendFailed::Unsendable(why)) = sent {
+        return ExitReason(erpc::exit_reason(mark, Err(Exception::unsendable(&why))));
     }
-    // Not before: a process that is killed while it waits still has to tell.
+    // Not before: a process that is killed while it waits still has to tell. A connection that ended has
+    // told the caller.
     entry.relate(|relations| relations.unwatched(monitor, &pid));
     ExitReason::NORMAL
 }
