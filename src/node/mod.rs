@@ -28,6 +28,7 @@ mod entry;
 mod erpc;
 mod exception;
 mod functions;
+mod global;
 mod ids;
 mod io;
 mod kernel;
