@@ -19,6 +19,7 @@
 
 #![allow(dead_code, reason = "connections are about to use what processes have")]
 
+mod agent;
 mod builder;
 pub mod call;
 mod calls;
@@ -132,6 +133,8 @@ struct Shared {
     slots: Slots,
     /// Held by one `block_call` at a time.
     block_calls: Arc<tokio::sync::Mutex<()>>,
+    /// The scopes of process groups that it takes part in.
+    scopes: pg::Scopes,
     /// The processes that every node has.
     services: OnceLock<Services>,
     /// Held while two processes of this node are linked or unlinked.
@@ -206,6 +209,7 @@ impl Node {
             functions,
             slots: Slots::new(functions_at_once),
             block_calls: Arc::default(),
+            scopes: pg::Scopes::default(),
             services: OnceLock::new(),
             linking: Mutex::new(()),
             ended: Notify::new(),

@@ -1,16 +1,14 @@
 //! The processes that every node has because others count on them: `net_kernel`, `rex`, and one that takes
 //! what is printed by the processes that this node starts elsewhere.
 //!
-//! They are plain entries of the node's registry with a task that empties their mailboxes. The tasks do not
-//! keep the node: it can stop with the last of its users.
+//! What takes one of them time gets a process of its own.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 
-use crate::etf::{Atom, Pid, Term};
+use crate::etf::{Pid, Term};
 
+use super::agent::{Agent, QUESTIONS};
 use super::call::{Caller, Request};
-use super::entry::{Entry, MailboxBound, WhenFull};
 use super::erpc::Apply;
 use super::exception::Exception;
 use super::functions::{Context, Functions};
@@ -18,85 +16,29 @@ use super::received::{Dest, ExitReason, Received, SendFailed};
 use super::rex::{self, Note};
 use super::{Shared, SpawnOptions, io, kernel};
 
-/// What a service does with what it receives. It never waits: what takes time gets a process of its own.
-type Handler = fn(&Arc<Shared>, Received);
-
-/// The tasks of the services, which end with the node.
+/// The services, which end with the node.
 #[derive(Debug)]
 pub(super) struct Services {
-    tasks: Vec<tokio::task::AbortHandle>,
-    /// The group leader of what this node starts elsewhere.
-    pub(super) leader: Pid,
+    _named: [Agent; 2],
+    output: Agent,
 }
 
 impl Services {
     /// Begins the services of a node.
     pub(super) fn begin(shared: &Arc<Shared>) -> Self {
-        let (leader, output) = begin(shared, None, take_output);
-        let (_, net_kernel) = begin(shared, Some(kernel::NAME), answer_net_kernel);
-        let (_, rex) = begin(shared, Some(rex::NAME), answer_rex);
-        let tasks = vec![output, net_kernel, rex];
-        Self { tasks, leader }
-    }
-}
-
-impl Drop for Services {
-    fn drop(&mut self) {
-        for task in &self.tasks {
-            task.abort();
-        }
-    }
-}
-
-fn begin(
-    shared: &Arc<Shared>,
-    name: Option<Atom>,
-    handler: Handler,
-) -> (Pid, tokio::task::AbortHandle) {
-    // A peer that floods a service loses its own questions, and nobody else's service.
-    let bound = MailboxBound {
-        messages: 65_536,
-        when_full: WhenFull::Refuse,
-    };
-    let entry = Arc::new(Entry::new(shared.ids.pid(), false, bound));
-    entry.lock().traps_exit = true;
-    shared.registry.add(Arc::clone(&entry));
-    if let Some(name) = name {
-        // The names are new like the node.
-        let _ = shared.registry.register(name, &entry);
-    }
-    let pid = entry.pid.clone();
-    let weak = Arc::downgrade(shared);
-    let task = shared.runtime.spawn(serve(entry, weak, handler));
-    (pid, task.abort_handle())
-}
-
-async fn serve(entry: Arc<Entry>, shared: Weak<Shared>, handler: Handler) {
-    loop {
-        let items = {
-            let mut inner = entry.lock();
-            if inner.fate.is_some() {
-                return;
-            }
-            std::mem::take(&mut inner.queue)
+        let named = |name, handler: fn(&Arc<Shared>, Received)| {
+            let agent = Agent::begin(shared, QUESTIONS, handler);
+            // The names are new like the node.
+            let _ = agent.register(shared, name);
+            agent
         };
-        if items.is_empty() {
-            entry.wake.notified().await;
-            continue;
+        Self {
+            _named: [
+                named(kernel::NAME, answer_net_kernel),
+                named(rex::NAME, answer_rex),
+            ],
+            output: Agent::begin(shared, QUESTIONS, take_output),
         }
-        let Some(shared) = shared.upgrade() else {
-            return;
-        };
-        for item in items {
-            let received = entry.took(item);
-            // One question that nobody thought of does not leave all others without an answer.
-            let handled = catch_unwind(AssertUnwindSafe(|| handler(&shared, received)));
-            if let Err(panic) = handled {
-                tracing::error!("a service panicked: {}", crate::panics::words(&*panic));
-            }
-        }
-        drop(shared);
-        tokio::task::yield_now().await;
     }
 }
 
@@ -222,15 +164,8 @@ fn take_output(shared: &Arc<Shared>, received: Received) {
 }
 
 impl Shared {
-    /// Sends what the node itself has to say to a process, without waiting.
-    fn tell(&self, to: &Dest, message: Term) {
-        if let Err(why) = self.signal_message(to, message) {
-            tracing::debug!(?to, "an answer is left out: {why}");
-        }
-    }
-
     /// A message that the node itself sends: over the connection that there is, without waiting.
-    fn signal_message(&self, to: &Dest, message: Term) -> Result<(), SendFailed> {
+    pub(super) fn signal_message(&self, to: &Dest, message: Term) -> Result<(), SendFailed> {
         let Some(node) = self.elsewhere(to) else {
             self.deliver_to(to, message, None);
             return Ok(());
@@ -246,10 +181,10 @@ impl Shared {
     /// The group leader of what this node starts elsewhere.
     pub(super) fn leader(&self) -> Pid {
         let services = self.services.get();
-        services.map_or_else(|| self.own.clone(), |it| it.leader.clone())
+        services.map_or_else(|| self.own.clone(), |it| it.output.pid().clone())
     }
 
-    fn reply(&self, to: &Caller, answer: Term) {
+    pub(super) fn reply(&self, to: &Caller, answer: Term) {
         let message = Term::Tuple(vec![to.tag.clone(), answer]);
         self.tell(&to.dest(), message);
     }
@@ -311,6 +246,7 @@ mod tests {
 
     use super::super::{Exception, Node, Process};
     use super::*;
+    use crate::etf::Atom;
 
     const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -170,6 +170,11 @@ impl State {
         self.nodes.remove(node);
     }
 
+    /// These are the connected nodes, whatever was said before.
+    pub fn nodes_are(&mut self, nodes: HashSet<Atom>) {
+        self.nodes = nodes;
+    }
+
     /// Looks for the scope on the connected nodes where it was not, to be done every few seconds: a BEAM
     /// that starts the scope later, or starts it again, tells visible nodes only.
     pub fn look_again(&mut self) -> Vec<Output> {
@@ -404,7 +409,7 @@ fn take(members: &mut Vec<Pid>, pids: &[Pid]) -> Vec<Pid> {
 }
 
 /// `pids` less `others`, each as often as it stands there.
-fn without(pids: &[Pid], others: &[Pid]) -> Vec<Pid> {
+pub(super) fn without(pids: &[Pid], others: &[Pid]) -> Vec<Pid> {
     let mut rest = pids.to_vec();
     take(&mut rest, others);
     rest

@@ -1,0 +1,183 @@
+//! Processes of the node's own: the services that other nodes count on.
+//!
+//! Each is a plain entry of the node's registry with a task that empties its mailbox. What it does with a
+//! message never waits. The tasks do not keep the node: it can stop with the last of its users.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, Weak};
+
+use tokio::task::AbortHandle;
+
+use crate::dist::control::Control;
+use crate::etf::{Atom, Pid, Reference, Term};
+
+use super::entry::{Entry, MailboxBound, WhenFull};
+use super::received::{Dest, ExitReason, Received};
+use super::registry::RegisterError;
+use super::signals::{Monitored, Watcher};
+use super::{Shared, lock};
+
+/// A process of the node's own, which ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Agent {
+    shared: Weak<Shared>,
+    entry: Arc<Entry>,
+    task: AbortHandle,
+    /// Its monitors, at most one a process.
+    monitors: Mutex<HashMap<Pid, Reference>>,
+}
+
+impl Agent {
+    /// Begins one that is registered under no name.
+    pub(super) fn begin(
+        shared: &Arc<Shared>,
+        bound: MailboxBound,
+        handler: impl Fn(&Arc<Shared>, Received) + Send + 'static,
+    ) -> Self {
+        let entry = Arc::new(Entry::new(shared.ids.pid(), false, bound));
+        entry.lock().traps_exit = true;
+        shared.registry.add(Arc::clone(&entry));
+        let weak = Arc::downgrade(shared);
+        let serving = serve(Arc::clone(&entry), weak.clone(), handler);
+        Self {
+            shared: weak,
+            entry,
+            task: shared.runtime.spawn(serving).abort_handle(),
+            monitors: Mutex::default(),
+        }
+    }
+
+    pub(super) fn register(&self, shared: &Shared, name: Atom) -> Result<(), RegisterError> {
+        shared.registry.register(name, &self.entry)
+    }
+
+    pub(super) fn pid(&self) -> &Pid {
+        &self.entry.pid
+    }
+
+    /// Monitors a process, unless it does already: over the connection that there is.
+    pub(super) fn monitor(&self, shared: &Shared, pid: &Pid) {
+        let reference = {
+            let mut monitors = lock(&self.monitors);
+            if monitors.contains_key(pid) {
+                return;
+            }
+            let reference = shared.ids.reference();
+            monitors.insert(pid.clone(), reference.clone());
+            reference
+        };
+        let monitored = Monitored::Pid(pid.clone());
+        let to = monitored.process();
+        self.entry.monitor(reference.clone(), monitored);
+        let reason = if shared.is_own_node(&pid.node) {
+            let watcher = Watcher {
+                pid: self.entry.pid.clone(),
+                monitored: to,
+            };
+            let watch =
+                |entry: Arc<Entry>| entry.relate(|it| it.watched(reference.clone(), watcher));
+            let watched = shared.process(pid).and_then(watch);
+            watched.is_none().then_some("noproc")
+        } else {
+            let control = Control::Monitor {
+                from: self.entry.pid.clone(),
+                to,
+                reference: reference.clone(),
+            };
+            let sent = shared
+                .link_up(&pid.node)
+                .is_some_and(|link| link.signal(&control, None));
+            (!sent).then_some("noconnection")
+        };
+        if let Some(reason) = reason {
+            let delivered = self.entry.down(reference, Term::atom(reason));
+            shared.settle(&self.entry, delivered);
+        }
+    }
+
+    /// Takes a monitor back.
+    pub(super) fn demonitor(&self, shared: &Shared, pid: &Pid) {
+        let Some(reference) = lock(&self.monitors).remove(pid) else {
+            return;
+        };
+        let removed = self.entry.lock().relations.remove_monitor(&reference);
+        if let Some(monitored) = removed {
+            shared.demonitor(&self.entry.pid, reference, &monitored);
+        }
+    }
+
+    /// Which process is down, if a message says that one is which is still monitored.
+    pub(super) fn down(&self, received: &Received) -> Option<Pid> {
+        let Received::Down {
+            reference,
+            process: Monitored::Pid(pid),
+            ..
+        } = received
+        else {
+            return None;
+        };
+        let mut monitors = lock(&self.monitors);
+        // It may have been taken back, and set anew, while this was on its way.
+        (monitors.get(pid) == Some(reference)).then(|| monitors.remove(pid))?;
+        Some(pid.clone())
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.task.abort();
+        if let Some(shared) = self.shared.upgrade() {
+            shared.finish(&self.entry, ExitReason::SHUTDOWN.0);
+        }
+    }
+}
+
+/// A bound for those of whom others ask something: a peer that floods one loses its own questions, and
+/// nobody else's service.
+pub(super) const QUESTIONS: MailboxBound = MailboxBound {
+    messages: 65_536,
+    when_full: WhenFull::Refuse,
+};
+
+async fn serve(
+    entry: Arc<Entry>,
+    shared: Weak<Shared>,
+    handler: impl Fn(&Arc<Shared>, Received) + Send + 'static,
+) {
+    loop {
+        let items = {
+            let mut inner = entry.lock();
+            if inner.fate.is_some() {
+                return;
+            }
+            std::mem::take(&mut inner.queue)
+        };
+        if items.is_empty() {
+            entry.wake.notified().await;
+            continue;
+        }
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        for item in items {
+            let received = entry.took(item);
+            // One question that nobody thought of does not leave all others without an answer.
+            let handled = catch_unwind(AssertUnwindSafe(|| handler(&shared, received)));
+            if let Err(panic) = handled {
+                tracing::error!("a service panicked: {}", crate::panics::words(&*panic));
+            }
+        }
+        drop(shared);
+        tokio::task::yield_now().await;
+    }
+}
+
+impl Shared {
+    /// Sends what a service has to say, over the connection that there is and without waiting.
+    pub(super) fn tell(&self, to: &Dest, message: Term) {
+        if let Err(why) = self.signal_message(to, message) {
+            tracing::debug!(?to, "a message of a service is left out: {why}");
+        }
+    }
+}
