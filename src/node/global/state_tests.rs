@@ -339,7 +339,7 @@ fn nodes_that_meet_share_their_names() {
     assert_eq!(world.names(1).len(), 1);
     let out = world.states[1].sync(9);
     world.perform(1, out);
-    assert_eq!(world.done[&(1, 9)], true, "all that it is connected to");
+    assert!(world.done[&(1, 9)], "all that it is connected to");
     world.connect(1, 2);
     let out = world.states[1].sync(10);
     world.perform(1, out);
@@ -357,9 +357,9 @@ fn nodes_that_meet_share_their_names() {
     world.request(0, 2, Request::Unregister(name(1)));
     world.settle();
     world.check(true);
-    assert_eq!(world.done[&(2, 2)], false, "node 0 had it");
-    assert_eq!(world.done[&(2, 3)], true);
-    assert_eq!(world.done[&(2, 4)], false, "one name each");
+    assert!(!world.done[&(2, 2)], "node 0 had it");
+    assert!(world.done[&(2, 3)]);
+    assert!(!world.done[&(2, 4)], "one name each");
     assert_eq!(world.names(1).len(), 2);
     world.end(&pid(2, 11));
     world.settle();
