@@ -14,6 +14,11 @@ use rendez::discovery::multicast::dialects::{Codec, Dialect, Herald, term};
 use rendez::dist::Flags;
 use rendez::dist::channel::{Batch, ChannelOptions, Decoder, Incoming, Malformed, Outbox, Urgency};
 use rendez::dist::control::Control;
+use rendez::dist::handshake::packet::{self, Challenge, Complement, Reply, SendName, Status};
+use rendez::dist::handshake::{
+    Acceptor, Attempt, Claimed, Digest, Identity, Initiator, Named, Verdict, Version, acceptor,
+    initiator, packets,
+};
 use rendez::epmd::codec::{AliveResponse, NamesDecoder, PortResponse, Request};
 use rendez::etf;
 
@@ -168,6 +173,137 @@ pub fn epmd(data: &[u8]) {
         pieces.finish(),
         "however it is cut into pieces"
     );
+}
+
+/// What a peer says until the handshake is over, to either side: packets with their length in two bytes.
+pub fn handshake(data: &[u8]) {
+    let packets: Vec<&[u8]> = packets(data).collect();
+    for packet in &packets {
+        written_again(packet);
+    }
+    // As it is, and as somebody with the cookie could send it, which the fuzzer could never guess.
+    let proved = packets.iter().map(|packet| with_right_digest(packet));
+    let proved: Vec<Vec<u8>> = proved.collect();
+    let proved: Vec<&[u8]> = proved.iter().map(Vec::as_slice).collect();
+    for packets in [&packets, &proved] {
+        for verdict in 0..6 {
+            knock(packets, verdict);
+        }
+        for version in [Version::V5, Version::V6] {
+            answer(packets, Claimed::Name(own_name()), version);
+        }
+        answer(packets, Claimed::Host("127.0.0.1".into()), Version::V6);
+    }
+}
+
+/// The challenge of our side, on both sides.
+const CHALLENGE: u32 = 1;
+
+fn own_name() -> rendez::NodeName {
+    "a@127.0.0.1".parse().expect("a node name")
+}
+
+fn with_right_digest(packet: &[u8]) -> Vec<u8> {
+    let mut packet = packet.to_vec();
+    let digest = Digest::answer(&Secret::new(SECRET), CHALLENGE);
+    match (packet.first(), packet.len()) {
+        (Some(b'r'), 21) => packet[5..].copy_from_slice(digest.as_bytes()),
+        (Some(b'a'), 17) => packet[1..].copy_from_slice(digest.as_bytes()),
+        _ => {}
+    }
+    packet
+}
+
+/// What can be read of a packet can be written, and is the same when it is read again.
+fn written_again(packet: &[u8]) {
+    let body = |write: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        assert_eq!(packets(&bytes).count(), 1);
+        bytes.split_off(2)
+    };
+    if let Ok(name) = SendName::decode(packet) {
+        let again = body(&|out| name.encode(out));
+        assert_eq!(SendName::decode(&again), Ok(name));
+    }
+    if let Ok(status) = Status::decode(packet) {
+        let again = body(&|out| status.encode(out));
+        assert_eq!(Status::decode(&again), Ok(status));
+    }
+    if let Ok(challenge) = Challenge::decode(packet) {
+        let again = body(&|out| challenge.encode(out));
+        assert_eq!(Challenge::decode(&again), Ok(challenge));
+    }
+    if let Ok(complement) = Complement::decode(packet) {
+        assert_eq!(body(&|out| complement.encode(out)), packet[..9]);
+    }
+    if let Ok(reply) = Reply::decode(packet) {
+        assert_eq!(body(&|out| reply.encode(out)), packet);
+    }
+    if let Ok(digest) = packet::decode_ack(packet) {
+        assert_eq!(body(&|out| packet::encode_ack(&digest, out)), packet);
+    }
+}
+
+/// A node connects to us.
+fn knock(packets: &[&[u8]], verdict: u8) {
+    let own = Identity::new(own_name(), 7, Secret::new(SECRET));
+    let mut machine = Acceptor::start(own, CHALLENGE);
+    let mut out = Vec::new();
+    let mut over = false;
+    for packet in packets {
+        let due = machine.due();
+        assert_eq!(due.is_none(), over, "something is due until it is over");
+        let mut step = machine.handle(packet, &mut out);
+        if let Ok(acceptor::Step::Judge(stranger)) = &step {
+            let verdict = match verdict {
+                0 => Verdict::Accept,
+                1 => Verdict::AcceptSimultaneous,
+                2 => Verdict::OursGoesFirst,
+                3 => Verdict::Connected,
+                4 => Verdict::Refuse,
+                _ => Verdict::Name(Named {
+                    name: match &stranger.name {
+                        Claimed::Name(name) => name.clone(),
+                        Claimed::Host(host) => format!("x@{host}").parse().expect("it was read"),
+                    },
+                    creation: 4,
+                }),
+            };
+            step = machine.judged(verdict, &mut out);
+        }
+        over = !matches!(step, Ok(acceptor::Step::Packet));
+    }
+    assert!(out.len() < packet::MAX_PACKET, "nobody makes us say much");
+}
+
+/// A node that we connect to answers.
+fn answer(packets: &[&[u8]], own: Claimed, version: Version) {
+    let attempt = Attempt {
+        own,
+        creation: 6,
+        flags: Flags::claimed(true),
+        peer: "b@127.0.0.1".parse().expect("a node name"),
+        cookie: Secret::new(SECRET),
+        version,
+        challenge: CHALLENGE,
+    };
+    let mut out = Vec::new();
+    let mut machine = Initiator::start(attempt, &mut out);
+    let mut over = false;
+    for packet in packets {
+        assert_eq!(
+            machine.due().is_none(),
+            over,
+            "something is due until it is over"
+        );
+        let mut step = machine.handle(packet, &mut out);
+        if step == Ok(initiator::Step::Wanted) {
+            step = machine.still_wanted(packet.len() % 2 == 0, &mut out);
+        }
+        over = step != Ok(initiator::Step::Packet);
+    }
+    assert!(out.len() < packet::MAX_PACKET, "nobody makes us say much");
 }
 
 /// What a peer says after the handshake: frames, distribution headers, fragments, control messages and

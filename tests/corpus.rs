@@ -97,6 +97,11 @@ fn epmd() {
 }
 
 #[test]
+fn handshake() {
+    println!("{} inputs", run("handshake", entry::handshake));
+}
+
+#[test]
 fn framing() {
     println!("{} inputs", run("framing", entry::framing));
 }
