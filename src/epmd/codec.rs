@@ -192,6 +192,15 @@ impl Registration {
         }
     }
 
+    /// A visible node, else the same.
+    #[must_use]
+    pub fn visible(name: Name, port: u16) -> Self {
+        Self {
+            node_type: NodeType::Normal,
+            ..Self::hidden(name, port)
+        }
+    }
+
     /// The fields that `ALIVE2_REQ` and `PORT2_RESP` share, from the port on.
     fn encode_into(&self, out: &mut Vec<u8>) -> Result<(), CodecError> {
         if self.extra.len() > MAX_EXTRA {

@@ -37,6 +37,8 @@ pub struct Builder {
     pub(super) link: LinkOptions,
     pub(super) functions: Functions,
     pub(super) functions_at_once: usize,
+    pub(super) visible: bool,
+    pub(super) prevent_overlapping_partitions: bool,
 }
 
 impl Builder {
@@ -48,11 +50,31 @@ impl Builder {
             cookie,
             functions,
             functions_at_once: 65_536,
+            visible: false,
+            prevent_overlapping_partitions: true,
             registration: Registration::Required,
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             dial: DialOptions::default(),
             link: LinkOptions::default(),
         }
+    }
+
+    /// Makes it a visible node, as a BEAM is one unless it is started with `-hidden`: others list it in
+    /// `nodes()`, connect all that they know to it, and share the names and locks of `global` with it, in which
+    /// it then takes part ([`Node::global`]). Default: hidden.
+    #[must_use]
+    pub fn visible(mut self) -> Self {
+        self.visible = true;
+        self
+    }
+
+    /// Whether a visible node parts from nodes that another has lost, so that partitions do not overlap: the
+    /// kernel's parameter of the same name, which has to be the same on all nodes. Default: true, as in OTP
+    /// since 25.
+    #[must_use]
+    pub fn prevent_overlapping_partitions(mut self, prevent: bool) -> Self {
+        self.prevent_overlapping_partitions = prevent;
+        self
     }
 
     /// Whether the node can do without EPMD. Default: [`Registration::Required`].

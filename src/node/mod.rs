@@ -79,6 +79,7 @@ use calls::{Calls, Outcome};
 pub use entry::{MailboxBound, WhenFull};
 pub use exception::Exception;
 pub use functions::{Context, Functions};
+pub use global::Global;
 use ids::Ids;
 pub use mailbox::Mailbox;
 use mailbox::Mailboxes;
@@ -133,6 +134,8 @@ struct Shared {
     slots: Slots,
     /// Held by one `block_call` at a time.
     block_calls: Arc<tokio::sync::Mutex<()>>,
+    /// Names of the whole cluster, of which a hidden node has none.
+    global: OnceLock<Arc<global::Server>>,
     /// The scopes of process groups that it takes part in.
     scopes: pg::Scopes,
     /// The processes that every node has.
@@ -172,7 +175,12 @@ impl Node {
             link,
             functions,
             functions_at_once,
+            visible,
+            prevent_overlapping_partitions,
         } = builder;
+        if visible {
+            global::offer(&functions);
+        }
         let mut registered = None;
         let mut listener = None;
         if registration != Registration::None {
@@ -189,7 +197,12 @@ impl Node {
                 error,
             };
             let entry = Name::new(name.name()).map_err(EpmdError::Request);
-            let entry = EpmdEntry::hidden(entry.map_err(failed)?, port);
+            let entry = entry.map_err(failed)?;
+            let entry = if visible {
+                EpmdEntry::visible(entry, port)
+            } else {
+                EpmdEntry::hidden(entry, port)
+            };
             registered = match epmd.register(entry.clone()).await {
                 Ok(registered) => Some(registered),
                 Err(error) if registration == Registration::Required => return Err(failed(error)),
@@ -209,6 +222,7 @@ impl Node {
             functions,
             slots: Slots::new(functions_at_once),
             block_calls: Arc::default(),
+            global: OnceLock::new(),
             scopes: pg::Scopes::default(),
             services: OnceLock::new(),
             linking: Mutex::new(()),
@@ -216,7 +230,10 @@ impl Node {
             mailbox: MailboxBound::default(),
             runtime: tokio::runtime::Handle::current(),
             caller: Pid::new(name.as_str(), 1, 0, creation),
-            identity: Identity::new(name, creation, cookie),
+            identity: Identity {
+                visible,
+                ..Identity::new(name, creation, cookie)
+            },
             dial,
             link,
             table: Table::default(),
@@ -229,6 +246,10 @@ impl Node {
             listener: Mutex::new(None),
         });
         let _ = shared.services.set(Services::begin(&shared));
+        if visible {
+            let server = global::Server::begin(&shared, prevent_overlapping_partitions);
+            let _ = shared.global.set(server);
+        }
         if let Some(socket) = listener {
             let task = tokio::spawn(listen::run(socket, Arc::downgrade(&shared)));
             *lock(&shared.listener) = Some(task.abort_handle());
@@ -414,6 +435,9 @@ impl Node {
 
     /// Stops the node: it leaves EPMD, takes no more connections, and closes those that it has.
     pub async fn stop(&self) {
+        if let Some(global) = self.0.global.get() {
+            global.leave();
+        }
         self.0.shut();
         let connections = self.0.table.drain();
         for connection in &connections {

@@ -36,6 +36,11 @@ impl Link {
         match *self {}
     }
 
+    /// Whether both ends are visible nodes: the peer lists this node in `nodes()`.
+    pub(super) fn is_visible(&self) -> bool {
+        match *self {}
+    }
+
     /// Whether the peer acknowledges unlinks.
     pub(super) fn has_unlink_id(&self) -> bool {
         match *self {}

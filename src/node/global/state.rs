@@ -252,6 +252,17 @@ impl State {
         self.known.keys()
     }
 
+    /// The nodes to which there is a visible connection.
+    pub fn up(&self) -> impl Iterator<Item = &Atom> {
+        self.up.iter()
+    }
+
+    /// Whether a node has still to answer a call.
+    pub fn is_asked(&self, id: u64, node: &Atom) -> bool {
+        let waits = |asked: &Asked| asked.waiting.contains(node);
+        self.asked.get(&id).is_some_and(waits)
+    }
+
     /// A local request, of which [`Output::Done`] will tell.
     pub fn request(&mut self, id: u64, request: Request) -> Vec<Output> {
         let mut out = Vec::new();
