@@ -35,6 +35,12 @@ impl Atom {
         &self.0
     }
 
+    /// From at most 255 bytes, which are at most 255 characters.
+    #[inline]
+    pub(crate) fn of_few(text: &str) -> Self {
+        Self(SmolStr::new(text))
+    }
+
     /// From the Latin-1 bytes of `ATOM_EXT`, at most 255 of them.
     pub(crate) fn from_latin1(bytes: &[u8]) -> Self {
         if let (true, Ok(text)) = (bytes.is_ascii(), std::str::from_utf8(bytes)) {

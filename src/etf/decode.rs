@@ -4,6 +4,7 @@
 //! of a tuple, list or map takes at least a byte, so all elements declared and not yet read can
 //! never outnumber the bytes left. On top of that every reservation is charged to a budget.
 
+use std::collections::HashSet;
 use std::io::Read;
 
 use bytes::Bytes;
@@ -52,6 +53,9 @@ pub enum DecodeError {
     /// More elements are declared than there are bytes left.
     #[error("more elements are declared than there are bytes")]
     Declared,
+    /// A map that has a key twice.
+    #[error("a map has a key twice")]
+    DuplicateKey,
     /// Nested deeper than [`Limits::depth`].
     #[error("the term is nested deeper than the limit")]
     Depth,
@@ -91,7 +95,7 @@ pub fn decode_with(input: &Bytes, limits: Limits) -> Result<Term, DecodeError> {
     let mut decoder = Decoder::sharing(input, &[], limits);
     decoder.version()?;
     if decoder.peek() == Some(tags::COMPRESSED) {
-        decoder.position += 1;
+        decoder.u8()?;
         let inflated = decoder.inflate()?;
         let inner = Decoder::sharing(&inflated, &[], limits);
         return Decoder {
@@ -106,10 +110,12 @@ pub fn decode_with(input: &Bytes, limits: Limits) -> Result<Term, DecodeError> {
 /// Reads terms one after the other from a buffer; atoms may refer to a message's table.
 #[derive(Debug)]
 pub struct Decoder<'a> {
-    input: &'a [u8],
-    /// What `input` is the bytes of, when large binaries may share it.
+    /// What is not yet read.
+    rest: &'a [u8],
+    /// What `rest` is the end of, when large binaries may share it.
     owner: Option<&'a Bytes>,
-    position: usize,
+    /// Why a term that was read is none.
+    failed: Option<DecodeError>,
     atoms: &'a [Atom],
     depth_left: u16,
     memory_left: usize,
@@ -121,6 +127,9 @@ pub struct Decoder<'a> {
 /// alive for a few bytes.
 const SHARED_BINARY: usize = 1024;
 
+/// Up to how many pairs of a map are compared with each other, instead of being hashed.
+const FEW_PAIRS: usize = 12;
+
 impl<'a> Decoder<'a> {
     /// Reads from `input`, of which nothing is kept; `ATOM_CACHE_REF` finds its atoms in `atoms`.
     #[must_use]
@@ -130,9 +139,9 @@ impl<'a> Decoder<'a> {
             .saturating_mul(limits.memory_per_byte)
             .saturating_add(limits.memory);
         Self {
-            input,
+            rest: input,
             owner: None,
-            position: 0,
+            failed: None,
             atoms,
             depth_left: limits.depth,
             memory_left,
@@ -170,7 +179,7 @@ impl<'a> Decoder<'a> {
     /// Bytes not yet read.
     #[must_use]
     pub fn remaining(&self) -> usize {
-        self.input.len() - self.position
+        self.rest.len()
     }
 
     /// Says that nothing may follow.
@@ -187,36 +196,79 @@ impl<'a> Decoder<'a> {
     /// Reads a term.
     ///
     /// # Errors
-    /// See [`DecodeError`].
+    /// See [`DecodeError`]. After an error the decoder has nothing more to give.
     pub fn term(&mut self) -> Result<Term, DecodeError> {
-        // What recurses stands apart from what does not, so that a level of nesting costs little stack.
-        match self.u8()? {
-            tags::SMALL_TUPLE => {
-                let arity = usize::from(self.u8()?);
-                self.elements(arity).map(Term::Tuple)
-            }
-            tags::LARGE_TUPLE => {
-                let arity = self.length()?;
-                self.elements(arity).map(Term::Tuple)
-            }
-            tags::LIST => self.list(),
-            tags::MAP => self.map(),
+        let term = self.value();
+        self.failed.map_or(Ok(term), Err)
+    }
+
+    /// Reads a term, or notes why there is none and gives any.
+    ///
+    /// A `Result` of a term would be put together in one place and copied to where it belongs, which
+    /// takes longer than reading it. What this returns is made in its place.
+    fn value(&mut self) -> Term {
+        let Ok(tag) = self.u8() else {
+            return self.fail(DecodeError::Truncated);
+        };
+        match tag {
+            tags::SMALL_INTEGER => match self.u8() {
+                Ok(int) => Term::Int(i64::from(int)),
+                Err(error) => self.fail(error),
+            },
+            tags::INTEGER => match self.array() {
+                Ok(int) => Term::Int(i64::from(i32::from_be_bytes(int))),
+                Err(error) => self.fail(error),
+            },
+            tags::ATOM_CACHE_REF => match self.cached_atom() {
+                Ok(atom) => Term::Atom(atom.clone()),
+                Err(error) => self.fail(error),
+            },
+            tags::SMALL_ATOM_UTF8 => match self.few_bytes().and_then(utf8) {
+                Ok(text) => Term::Atom(Atom::of_few(text)),
+                Err(error) => self.fail(error),
+            },
+            tags::NIL => Term::NIL,
+            tags::SMALL_TUPLE => match self.u8() {
+                Ok(arity) => Term::Tuple(self.elements(usize::from(arity))),
+                Err(error) => self.fail(error),
+            },
+            tags::LARGE_TUPLE => match self.length() {
+                Ok(arity) => Term::Tuple(self.elements(arity)),
+                Err(error) => self.fail(error),
+            },
+            tags::LIST => match self.length() {
+                Ok(count) => self.list(count),
+                Err(error) => self.fail(error),
+            },
+            tags::MAP => match self.length() {
+                Ok(count) => self.map(count),
+                Err(error) => self.fail(error),
+            },
+            tag => self.rare(tag),
+        }
+    }
+
+    #[inline(never)]
+    fn rare(&mut self, tag: u8) -> Term {
+        let term = match tag {
             tags::NEW_FUN => self.fun(),
             tag => self.leaf(tag),
-        }
+        };
+        term.unwrap_or_else(|error| self.fail(error))
+    }
+
+    #[cold]
+    fn fail(&mut self, error: DecodeError) -> Term {
+        self.failed.get_or_insert(error);
+        // Whoever reads on comes to an end at once.
+        self.rest = &[];
+        Term::NIL
     }
 
     /// Reads a term that holds no other terms.
     fn leaf(&mut self, tag: u8) -> Result<Term, DecodeError> {
         Ok(match tag {
-            tags::SMALL_INTEGER => Term::Int(i64::from(self.u8()?)),
-            tags::INTEGER => Term::Int(i64::from(i32::from_be_bytes(self.array()?))),
-            tags::ATOM_CACHE_REF
-            | tags::SMALL_ATOM_UTF8
-            | tags::ATOM_UTF8
-            | tags::ATOM
-            | tags::SMALL_ATOM => Term::Atom(self.atom_of(tag)?),
-            tags::NIL => Term::NIL,
+            tags::ATOM_UTF8 | tags::ATOM | tags::SMALL_ATOM => Term::Atom(self.atom_of(tag)?),
             tags::STRING => self.string()?,
             tags::BINARY => {
                 let length = self.length()?;
@@ -260,31 +312,34 @@ impl<'a> Decoder<'a> {
     }
 
     fn peek(&self) -> Option<u8> {
-        self.input.get(self.position).copied()
+        self.rest.first().copied()
     }
 
+    #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
-        let end = self
-            .position
-            .checked_add(length)
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(length)
             .ok_or(DecodeError::Truncated)?;
-        let taken = self
-            .input
-            .get(self.position..end)
-            .ok_or(DecodeError::Truncated)?;
-        self.position = end;
+        self.rest = rest;
         Ok(taken)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let taken = self.take(N)?;
-        taken.try_into().map_err(|_| DecodeError::Truncated)
+        let (taken, rest) = self
+            .rest
+            .split_first_chunk()
+            .ok_or(DecodeError::Truncated)?;
+        self.rest = rest;
+        Ok(*taken)
     }
 
+    #[inline]
     fn u8(&mut self) -> Result<u8, DecodeError> {
-        let byte = self.peek().ok_or(DecodeError::Truncated)?;
-        self.position += 1;
-        Ok(byte)
+        let (byte, rest) = self.rest.split_first().ok_or(DecodeError::Truncated)?;
+        self.rest = rest;
+        Ok(*byte)
     }
 
     fn u16(&mut self) -> Result<u16, DecodeError> {
@@ -301,10 +356,12 @@ impl<'a> Decoder<'a> {
 
     /// Bytes of the input, shared when they are many, copied when few.
     fn bytes(&mut self, length: usize) -> Result<Bytes, DecodeError> {
-        let start = self.position;
         let taken = self.take(length)?;
         match self.owner {
-            Some(owner) if length >= SHARED_BINARY => Ok(owner.slice(start..start + length)),
+            Some(owner) if length >= SHARED_BINARY => {
+                let end = owner.len() - self.rest.len();
+                Ok(owner.slice(end - length..end))
+            }
             _ => {
                 self.charge(length)?;
                 Ok(Bytes::copy_from_slice(taken))
@@ -336,38 +393,46 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    fn deeper<T>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
-    ) -> Result<T, DecodeError> {
+    #[inline]
+    fn descend(&mut self) -> Result<(), DecodeError> {
         self.depth_left = self.depth_left.checked_sub(1).ok_or(DecodeError::Depth)?;
-        let value = read(self)?;
-        self.depth_left += 1;
-        Ok(value)
+        Ok(())
     }
 
-    fn elements(&mut self, count: usize) -> Result<Vec<Term>, DecodeError> {
-        self.promise(count, 1, size_of::<Term>())?;
-        let mut elements = Vec::with_capacity(count);
-        self.deeper(|decoder| {
-            for _ in 0..count {
-                decoder.promised -= 1;
-                elements.push(decoder.term()?);
-            }
-            Ok(elements)
-        })
-    }
-
-    fn list(&mut self) -> Result<Term, DecodeError> {
-        let count = self.length()?;
-        let elements = self.elements(count)?;
-        if self.peek() == Some(tags::NIL) {
-            self.position += 1;
-            return Ok(Term::List(elements));
+    /// Reads that many terms.
+    fn elements(&mut self, count: usize) -> Vec<Term> {
+        let promised = self.promise(count, 1, size_of::<Term>());
+        if let Err(error) = promised.and_then(|()| self.descend()) {
+            self.fail(error);
+            return Vec::new();
         }
+        let mut elements = Vec::with_capacity(count);
+        elements.extend((0..count).map(|_| {
+            self.promised -= 1;
+            self.value()
+        }));
+        self.depth_left += 1;
+        elements
+    }
+
+    fn list(&mut self, count: usize) -> Term {
+        let elements = self.elements(count);
+        if let Some((&tags::NIL, rest)) = self.rest.split_first() {
+            self.rest = rest;
+            return Term::List(elements);
+        }
+        self.tail(elements).unwrap_or_else(|error| self.fail(error))
+    }
+
+    /// Reads what ends a list that does not end in `[]`.
+    #[inline(never)]
+    fn tail(&mut self, elements: Vec<Term>) -> Result<Term, DecodeError> {
+        self.descend()?;
+        let tail = self.term()?;
+        self.depth_left += 1;
         // OTP writes a proper list in one piece, so a tail that is itself a list is not joined to it
         // but refused: joining would let a hostile peer have the same elements moved again and again.
-        match self.deeper(Self::term)? {
+        match tail {
             Term::List(_) | Term::ImproperList(_) => Err(DecodeError::Value("the tail of a list")),
             tail if elements.is_empty() => Ok(tail),
             tail => {
@@ -378,6 +443,27 @@ impl<'a> Decoder<'a> {
                 })))
             }
         }
+    }
+
+    fn map(&mut self, count: usize) -> Term {
+        // A pair, and what finding duplicates takes.
+        let each = size_of::<(Term, Term)>() + 2 * size_of::<usize>();
+        let promised = self.promise(count, 2, each);
+        if let Err(error) = promised.and_then(|()| self.descend()) {
+            return self.fail(error);
+        }
+        let mut pairs = Vec::with_capacity(count);
+        pairs.extend((0..count).map(|_| {
+            self.promised -= 1;
+            let key = self.value();
+            self.promised -= 1;
+            (key, self.value())
+        }));
+        self.depth_left += 1;
+        if has_duplicates(&pairs) {
+            return self.fail(DecodeError::DuplicateKey);
+        }
+        Term::Map(Map(pairs))
     }
 
     fn string(&mut self) -> Result<Term, DecodeError> {
@@ -392,45 +478,43 @@ impl<'a> Decoder<'a> {
         ))
     }
 
-    fn map(&mut self) -> Result<Term, DecodeError> {
-        let count = self.length()?;
-        self.promise(count, 2, size_of::<(Term, Term)>())?;
-        let mut pairs = Vec::with_capacity(count);
-        self.deeper(|decoder| {
-            for _ in 0..count {
-                decoder.promised -= 1;
-                let key = decoder.term()?;
-                decoder.promised -= 1;
-                pairs.push((key, decoder.term()?));
-            }
-            Ok(Term::Map(Map(pairs)))
-        })
+    #[inline]
+    fn cached_atom(&mut self) -> Result<&'a Atom, DecodeError> {
+        let index = self.u8()?;
+        self.atoms
+            .get(usize::from(index))
+            .ok_or(DecodeError::AtomCache(index))
+    }
+
+    /// Bytes whose length is a byte.
+    #[inline]
+    fn few_bytes(&mut self) -> Result<&'a [u8], DecodeError> {
+        let length = usize::from(self.u8()?);
+        self.charge(length)?;
+        self.take(length)
     }
 
     fn atom_of(&mut self, tag: u8) -> Result<Atom, DecodeError> {
-        let (length, utf8) = match tag {
-            tags::ATOM_CACHE_REF => {
-                let index = self.u8()?;
-                let atom = self.atoms.get(usize::from(index));
-                return atom.cloned().ok_or(DecodeError::AtomCache(index));
+        match tag {
+            tags::ATOM_CACHE_REF => Ok(self.cached_atom()?.clone()),
+            tags::SMALL_ATOM_UTF8 => Ok(Atom::of_few(self.few_bytes().and_then(utf8)?)),
+            tags::SMALL_ATOM => Ok(Atom::from_latin1(self.few_bytes()?)),
+            tags::ATOM_UTF8 => {
+                let length = usize::from(self.u16()?);
+                self.charge(length)?;
+                let text = utf8(self.take(length)?)?;
+                Atom::try_from(text).map_err(|_| DecodeError::Atom)
             }
-            tags::SMALL_ATOM_UTF8 => (usize::from(self.u8()?), true),
-            tags::ATOM_UTF8 => (usize::from(self.u16()?), true),
-            tags::SMALL_ATOM => (usize::from(self.u8()?), false),
-            tags::ATOM => (usize::from(self.u16()?), false),
-            tag => return Err(DecodeError::Tag(tag)),
-        };
-        let bytes = self.take(length)?;
-        let atom = if utf8 {
-            let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Atom)?;
-            Atom::try_from(text).map_err(|_| DecodeError::Atom)?
-        } else if length <= atom::MAX_CHARS {
-            Atom::from_latin1(bytes)
-        } else {
-            return Err(DecodeError::Atom);
-        };
-        self.charge(length)?;
-        Ok(atom)
+            tags::ATOM => {
+                let length = usize::from(self.u16()?);
+                if length > atom::MAX_CHARS {
+                    return Err(DecodeError::Atom);
+                }
+                self.charge(length)?;
+                Ok(Atom::from_latin1(self.take(length)?))
+            }
+            tag => Err(DecodeError::Tag(tag)),
+        }
     }
 
     fn creation(&mut self, old: bool) -> Result<u32, DecodeError> {
@@ -560,7 +644,7 @@ impl<'a> Decoder<'a> {
     }
 
     fn fun(&mut self) -> Result<Term, DecodeError> {
-        let start = self.position;
+        let before = self.remaining();
         let size = self.length()?;
         let arity = self.u8()?;
         let uniq = self.array()?;
@@ -569,8 +653,9 @@ impl<'a> Decoder<'a> {
         let module = self.atom()?;
         let (old_index, old_uniq) = (self.small_int()?, self.small_int()?);
         let pid = self.pid()?;
-        let free = self.elements(free)?;
-        if self.position - start != size {
+        let free = self.elements(free);
+        self.failed.map_or(Ok(()), Err)?;
+        if before - self.remaining() != size {
             return Err(DecodeError::Value("the size of a fun"));
         }
         self.charge(size_of::<Fun>())?;
@@ -596,7 +681,7 @@ impl<'a> Decoder<'a> {
         let size = self.length()?;
         self.charge(size)?;
         let mut inflated = Vec::new();
-        let mut inflater = flate2::bufread::ZlibDecoder::new(&self.input[self.position..]);
+        let mut inflater = flate2::bufread::ZlibDecoder::new(self.rest);
         // Grows with what is really there, not by what was declared.
         let limit = u64::try_from(size).map_err(|_| DecodeError::Memory)?;
         inflater
@@ -608,10 +693,27 @@ impl<'a> Decoder<'a> {
             return Err(DecodeError::Compressed);
         }
         let used = usize::try_from(inflater.total_in()).map_err(|_| DecodeError::Compressed)?;
-        self.position += used;
+        self.take(used)?;
         self.finish()?;
         Ok(inflated.into())
     }
+}
+
+/// Whether a key is there twice, which OTP refuses too: equality of maps relies on it.
+fn has_duplicates(pairs: &[(Term, Term)]) -> bool {
+    if pairs.len() <= FEW_PAIRS {
+        let keys = || pairs.iter().map(|(key, _)| key);
+        return keys()
+            .enumerate()
+            .any(|(at, key)| keys().take(at).any(|other| other == key));
+    }
+    let mut keys = HashSet::with_capacity(pairs.len());
+    pairs.iter().any(|(key, _)| !keys.insert(key))
+}
+
+#[inline]
+fn utf8(bytes: &[u8]) -> Result<&str, DecodeError> {
+    std::str::from_utf8(bytes).map_err(|_| DecodeError::Atom)
 }
 
 fn finite(float: f64) -> Result<Term, DecodeError> {

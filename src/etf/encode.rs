@@ -36,9 +36,9 @@ impl Aside for InPlace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// A binary, list, tuple or map of 4 Gi elements or more.
-    #[error("{0} has more elements than the format can count")]
-    TooLarge(&'static str),
+    /// A binary, list, tuple or map of 4 Gi elements or more, or a reference of 64 Ki words.
+    #[error("something in the term has more elements than the format can count")]
+    TooLarge,
     /// A float that is infinite or not a number: Erlang has none.
     #[error("Erlang has no infinite float and no NaN")]
     Float,
@@ -71,11 +71,9 @@ pub fn encode_into(
         Term::BigInt(int) => {
             let (sign, digits) = int.to_bytes_le();
             if let Ok(length) = u8::try_from(digits.len()) {
-                out.push(tags::SMALL_BIG);
-                out.push(length);
+                out.extend_from_slice(&[tags::SMALL_BIG, length]);
             } else {
-                out.push(tags::LARGE_BIG);
-                put_length(digits.len(), "an integer", out)?;
+                put_header(tags::LARGE_BIG, digits.len(), out)?;
             }
             out.push(u8::from(sign == Sign::Minus));
             out.extend_from_slice(&digits);
@@ -84,59 +82,46 @@ pub fn encode_into(
             if !float.is_finite() {
                 return Err(EncodeError::Float);
             }
-            out.push(tags::NEW_FLOAT);
-            out.extend_from_slice(&float.to_be_bytes());
+            let [a, b, c, d, e, f, g, h] = float.to_be_bytes();
+            out.extend_from_slice(&[tags::NEW_FLOAT, a, b, c, d, e, f, g, h]);
         }
         Term::Binary(bytes) => {
-            out.push(tags::BINARY);
-            put_length(bytes.len(), "a binary", out)?;
+            put_header(tags::BINARY, bytes.len(), out)?;
             if !aside.binary(out, bytes) {
                 out.extend_from_slice(bytes);
             }
         }
         Term::BitString(bits) => {
-            out.push(tags::BIT_BINARY);
-            put_length(bits.bytes.len(), "a bit string", out)?;
+            put_header(tags::BIT_BINARY, bits.bytes.len(), out)?;
             out.push(bits.last_bits);
             out.extend_from_slice(&bits.bytes);
         }
         Term::List(elements) if elements.is_empty() => out.push(tags::NIL),
         Term::List(elements) => {
             if !put_string(elements, out) {
-                out.push(tags::LIST);
-                put_length(elements.len(), "a list", out)?;
-                for element in elements {
-                    encode_into(element, out, aside)?;
-                }
+                put_header(tags::LIST, elements.len(), out)?;
+                put_all(elements, out, aside)?;
                 out.push(tags::NIL);
             }
         }
         Term::ImproperList(list) => {
-            out.push(tags::LIST);
-            put_length(list.elements.len(), "a list", out)?;
-            for element in &list.elements {
-                encode_into(element, out, aside)?;
-            }
+            put_header(tags::LIST, list.elements.len(), out)?;
+            put_all(&list.elements, out, aside)?;
             encode_into(&list.tail, out, aside)?;
         }
         Term::Tuple(elements) => {
             if let Ok(arity) = u8::try_from(elements.len()) {
-                out.push(tags::SMALL_TUPLE);
-                out.push(arity);
+                out.extend_from_slice(&[tags::SMALL_TUPLE, arity]);
             } else {
-                out.push(tags::LARGE_TUPLE);
-                put_length(elements.len(), "a tuple", out)?;
+                put_header(tags::LARGE_TUPLE, elements.len(), out)?;
             }
-            for element in elements {
-                encode_into(element, out, aside)?;
-            }
+            put_all(elements, out, aside)?;
         }
         Term::Map(map) => {
-            out.push(tags::MAP);
-            put_length(map.0.len(), "a map", out)?;
+            put_header(tags::MAP, map.0.len(), out)?;
             for (key, value) in &map.0 {
-                encode_into(key, out, aside)?;
-                encode_into(value, out, aside)?;
+                put(key, out, aside)?;
+                put(value, out, aside)?;
             }
         }
         Term::Pid(pid) => put_pid(pid, out, aside),
@@ -154,17 +139,33 @@ pub fn encode_into(
     Ok(())
 }
 
+fn put_all(terms: &[Term], out: &mut Vec<u8>, aside: &mut impl Aside) -> Result<(), EncodeError> {
+    for term in terms {
+        put(term, out, aside)?;
+    }
+    Ok(())
+}
+
+/// As [`encode_into`], with what most terms consist of in line.
+#[inline]
+fn put(term: &Term, out: &mut Vec<u8>, aside: &mut impl Aside) -> Result<(), EncodeError> {
+    match term {
+        Term::Atom(atom) => put_atom(atom, out, aside),
+        Term::Int(int) => put_int(*int, out),
+        term => return encode_into(term, out, aside),
+    }
+    Ok(())
+}
+
 /// Writes an atom.
 pub fn put_atom(atom: &Atom, out: &mut Vec<u8>, aside: &mut impl Aside) {
     if let Some(index) = aside.atom(atom) {
-        out.push(tags::ATOM_CACHE_REF);
-        out.push(index);
+        out.extend_from_slice(&[tags::ATOM_CACHE_REF, index]);
         return;
     }
     let text = atom.as_str().as_bytes();
     if let Ok(length) = u8::try_from(text.len()) {
-        out.push(tags::SMALL_ATOM_UTF8);
-        out.push(length);
+        out.extend_from_slice(&[tags::SMALL_ATOM_UTF8, length]);
     } else {
         out.push(tags::ATOM_UTF8);
         // At most 255 characters of at most 4 bytes.
@@ -185,11 +186,10 @@ pub fn put_pid(pid: &Pid, out: &mut Vec<u8>, aside: &mut impl Aside) {
 /// Writes an integer in its shortest form.
 pub fn put_int(int: i64, out: &mut Vec<u8>) {
     if let Ok(byte) = u8::try_from(int) {
-        out.push(tags::SMALL_INTEGER);
-        out.push(byte);
+        out.extend_from_slice(&[tags::SMALL_INTEGER, byte]);
     } else if let Ok(word) = i32::try_from(int) {
-        out.push(tags::INTEGER);
-        out.extend_from_slice(&word.to_be_bytes());
+        let [a, b, c, d] = word.to_be_bytes();
+        out.extend_from_slice(&[tags::INTEGER, a, b, c, d]);
     } else {
         let digits = int.unsigned_abs().to_le_bytes();
         let length = digits
@@ -203,9 +203,19 @@ pub fn put_int(int: i64, out: &mut Vec<u8>) {
     }
 }
 
-fn put_length(length: usize, what: &'static str, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+/// Writes a tag and the count of what follows. Whatever is written in one piece is written faster:
+/// each piece asks for room.
+#[inline]
+fn put_header(tag: u8, length: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let length = u32::try_from(length).map_err(|_| EncodeError::TooLarge)?;
+    let [a, b, c, d] = length.to_be_bytes();
+    out.extend_from_slice(&[tag, a, b, c, d]);
+    Ok(())
+}
+
+fn put_length(length: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     out.extend_from_slice(
-        &(u32::try_from(length).map_err(|_| EncodeError::TooLarge(what))?).to_be_bytes(),
+        &(u32::try_from(length).map_err(|_| EncodeError::TooLarge)?).to_be_bytes(),
     );
     Ok(())
 }
@@ -215,15 +225,14 @@ fn put_string(elements: &[Term], out: &mut Vec<u8>) -> bool {
     let Ok(length) = u16::try_from(elements.len()) else {
         return false;
     };
+    // Most lists are told apart by their first element.
     let byte = |term: &Term| term.as_int().and_then(|int| u8::try_from(int).ok());
     if !elements.iter().all(|element| byte(element).is_some()) {
         return false;
     }
     out.push(tags::STRING);
     out.extend_from_slice(&length.to_be_bytes());
-    for byte in elements.iter().filter_map(byte) {
-        out.push(byte);
-    }
+    out.extend(elements.iter().map(|element| byte(element).unwrap_or(0)));
     true
 }
 
@@ -244,8 +253,7 @@ pub fn put_reference(
     out: &mut Vec<u8>,
     aside: &mut impl Aside,
 ) -> Result<(), EncodeError> {
-    let words =
-        u16::try_from(reference.id.len()).map_err(|_| EncodeError::TooLarge("a reference"))?;
+    let words = u16::try_from(reference.id.len()).map_err(|_| EncodeError::TooLarge)?;
     out.push(tags::NEWER_REFERENCE);
     out.extend_from_slice(&words.to_be_bytes());
     put_atom(&reference.node, out, aside);
@@ -275,16 +283,14 @@ fn put_fun(fun: &Fun, out: &mut Vec<u8>, aside: &mut impl Aside) -> Result<(), E
     let mut rest = vec![fun.arity];
     rest.extend_from_slice(&fun.uniq);
     rest.extend_from_slice(&fun.index.to_be_bytes());
-    put_length(fun.free.len(), "a fun", &mut rest)?;
+    put_length(fun.free.len(), &mut rest)?;
     put_atom(&fun.module, &mut rest, aside);
     put_int(fun.old_index, &mut rest);
     put_int(fun.old_uniq, &mut rest);
     put_pid(&fun.pid, &mut rest, aside);
-    for term in &fun.free {
-        encode_into(term, &mut rest, aside)?;
-    }
+    put_all(&fun.free, &mut rest, aside)?;
     out.push(tags::NEW_FUN);
-    put_length(rest.len() + 4, "a fun", out)?;
+    put_length(rest.len() + 4, out)?;
     out.extend_from_slice(&rest);
     Ok(())
 }

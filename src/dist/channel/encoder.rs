@@ -127,7 +127,7 @@ impl Encoder {
         }
         let Ok(framed) = u32::try_from(own.len() - before - 4 + length) else {
             own.truncate(before);
-            return Err(EncodeError::TooLarge("a message"));
+            return Err(EncodeError::TooLarge);
         };
         own[before..before + 4].copy_from_slice(&framed.to_be_bytes());
         if self.shared.is_empty() {
