@@ -395,3 +395,37 @@ pub fn control(data: &[u8]) {
     assert_eq!(Control::from_term(term), Ok(control));
     assert_eq!(decoder.remaining(), 0);
 }
+
+/// Bytes that claim to be a term, and text that claims to be one.
+pub fn etf(data: &[u8]) {
+    use etf::{Atom, Decoder, Limits, Term, decode, encode};
+
+    if let Ok(term) = decode(&bytes::Bytes::copy_from_slice(data)) {
+        let encoded = encode(&term).expect("what was read can be written");
+        let again = decode(&encoded.clone().into()).expect("what was written can be read");
+        assert_eq!(again, term);
+        assert_eq!(encode(&again), Ok(encoded));
+        let text = term.to_string();
+        match text.parse::<Term>() {
+            Ok(read) => assert_eq!(read, term, "{text}"),
+            // What has no syntax, and what nests deeper than a reader goes.
+            Err(error) => assert!(
+                ["cannot be given as text", "of funs, only", "nests deeper"]
+                    .iter()
+                    .any(|expected| error.message.contains(expected)),
+                "{error}: {text}"
+            ),
+        }
+    }
+    // Within a message: no version, atoms from its header.
+    let atoms = [Atom::new("a"), Atom::new("b@127.0.0.1")];
+    let mut decoder = Decoder::new(data, &atoms, Limits::default());
+    while decoder.remaining() > 0 && decoder.term().is_ok() {}
+
+    if let Ok(term) = String::from_utf8_lossy(data).parse::<Term>() {
+        let text = term.to_string();
+        assert_eq!(text.parse().as_ref(), Ok(&term), "{text}");
+        let encoded = encode(&term).expect("what was read can be written");
+        assert_eq!(decode(&encoded.into()), Ok(term), "{text}");
+    }
+}

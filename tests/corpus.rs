@@ -107,8 +107,39 @@ fn framing() {
 }
 
 #[test]
+fn etf() {
+    println!("{} inputs", run("etf", entry::etf));
+}
+
+#[test]
 fn control() {
     println!("{} inputs", run("control", entry::control));
+}
+
+/// What OTP wrote of every kind of term, OTP 25 in the older forms, and a text.
+fn etf_seeds() -> Vec<(String, Vec<u8>)> {
+    let mut seeds: Vec<(String, Vec<u8>)> = Vec::new();
+    for (release, file) in [
+        ("29", include_str!("data/etf-otp29.jsonl")),
+        ("25", include_str!("data/etf-otp25.jsonl")),
+    ] {
+        for line in file.lines() {
+            let vector: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            let hex = vector["hex"].as_str().unwrap_or_default();
+            let bytes: Vec<u8> = (0..hex.len())
+                .step_by(2)
+                .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex"))
+                .collect();
+            let is_new = seeds.iter().all(|(_, other)| *other != bytes);
+            if is_new && !bytes.is_empty() && bytes.len() <= 1024 {
+                let name = vector["name"].as_str().expect("a name");
+                seeds.push((format!("{name}_{release}"), bytes));
+            }
+        }
+    }
+    let text = "{'a b',-1.5e3,[$a|\"b\"],<<1,\"c\",5:3>>,#{k => fun m:f/1},16#ff} . % end";
+    seeds.push(("text".into(), text.into()));
+    seeds
 }
 
 /// One announcement in each form; for libcluster's secret, what is to be encrypted.
@@ -237,5 +268,8 @@ fn write_the_seeds() {
         for (name, bytes) in seeds {
             std::fs::write(corpus(target).join(name), bytes).unwrap();
         }
+    }
+    for (name, bytes) in etf_seeds() {
+        std::fs::write(corpus("etf").join(name), bytes).unwrap();
     }
 }
