@@ -1,10 +1,12 @@
 //! What a node is made of.
 
+use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::dist::{DialOptions, LinkOptions, Tls};
+use crate::dist::{ConnectError, DialOptions, LinkOptions, Tls};
 use crate::epmd::EpmdError;
 use crate::etf::{Atom, Term};
 use crate::name::NodeName;
@@ -12,6 +14,7 @@ use crate::secret::Secret;
 
 use super::exception::Exception;
 use super::functions::{Context, Functions};
+use super::presence::Presence;
 use super::{Node, kernel};
 
 /// Whether a node can do without EPMD.
@@ -22,6 +25,9 @@ pub enum Registration {
     /// The node starts without, and registers as soon as it can. Until then it can connect, but not be
     /// connected to.
     WhenPossible,
+    /// The node listens, and EPMD is not told: for nodes that all listen on one port ([`Builder::port_of_all`], as
+    /// of `-erl_epmd_port`), or that learn where it listens in another way.
+    Unlisted,
     /// The node is not registered, and does not listen.
     None,
 }
@@ -31,8 +37,9 @@ pub enum Registration {
 pub struct Builder {
     pub(super) name: NodeName,
     pub(super) cookie: Secret,
-    pub(super) registration: Registration,
-    pub(super) listen: SocketAddr,
+    pub(super) peer_cookies: HashMap<NodeName, Secret>,
+    pub(super) named_by: Option<NodeName>,
+    pub(super) presence: Presence,
     pub(super) dial: DialOptions,
     pub(super) link: LinkOptions,
     pub(super) functions: Functions,
@@ -52,8 +59,9 @@ impl Builder {
             functions_at_once: 65_536,
             visible: false,
             prevent_overlapping_partitions: true,
-            registration: Registration::Required,
-            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            peer_cookies: HashMap::new(),
+            named_by: None,
+            presence: Presence::new(),
             dial: DialOptions::default(),
             link: LinkOptions::default(),
         }
@@ -80,7 +88,7 @@ impl Builder {
     /// Whether the node can do without EPMD. Default: [`Registration::Required`].
     #[must_use]
     pub fn registration(mut self, registration: Registration) -> Self {
-        self.registration = registration;
+        self.presence.registration = registration;
         self
     }
 
@@ -95,7 +103,48 @@ impl Builder {
     /// Where the node takes connections. Default: any port on all IPv4 addresses, as OTP does.
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
-        self.listen = address;
+        self.presence.listen = address;
+        self
+    }
+
+    /// The ports to choose from, of which the first that is free is taken, as OTP does with `inet_dist_listen_min`
+    /// and `inet_dist_listen_max`. Default: that of [`Builder::listen`].
+    #[must_use]
+    pub fn listen_ports(mut self, ports: RangeInclusive<u16>) -> Self {
+        self.presence.ports = Some(ports);
+        self
+    }
+
+    /// The host of the EPMD that the node registers with. Default: this host, at 127.0.0.1, or at ::1 if the node
+    /// listens on an IPv6 address.
+    #[must_use]
+    pub fn epmd_host(mut self, host: impl Into<String>) -> Self {
+        self.presence.epmd_host = Some(host.into());
+        self
+    }
+
+    /// Does without EPMD, as `-erl_epmd_port` does: all nodes listen on this port, and so does this one, unless
+    /// [`Builder::listen`] says otherwise.
+    #[must_use]
+    pub fn port_of_all(mut self, port: u16) -> Self {
+        self.dial.port = Some(port);
+        self.presence.registration = Registration::Unlisted;
+        self
+    }
+
+    /// The cookie of one peer, if it has another one, as `erlang:set_cookie/2` gives it.
+    #[must_use]
+    pub fn peer_cookie(mut self, peer: NodeName, cookie: Secret) -> Self {
+        self.peer_cookies.insert(peer, cookie);
+        self
+    }
+
+    /// Has `peer` give the node its name, as nodes started with `-name undefined` have: of the name that it was
+    /// begun with, the host alone counts. It is hidden, does not listen, and stops when the connection to `peer`
+    /// ends, since the name is free again then.
+    #[must_use]
+    pub fn named_by(mut self, peer: NodeName) -> Self {
+        self.named_by = Some(peer);
         self
     }
 
@@ -194,6 +243,29 @@ pub enum StartError {
         address: SocketAddr,
         /// What the operating system said.
         error: io::Error,
+    },
+    /// All of the ports that it may listen on are taken.
+    #[error(
+        "cannot listen on any port from {first} to {last} of {address}: {error}; give it a range with a port that \
+         is free"
+    )]
+    NoFreePort {
+        /// Where it was to listen.
+        address: IpAddr,
+        /// The first port that was tried.
+        first: u16,
+        /// The last.
+        last: u16,
+        /// What the operating system said of that.
+        error: io::Error,
+    },
+    /// The peer that was to give it a name did not.
+    #[error("no name from {peer}: {error}")]
+    Unnamed {
+        /// Who was asked for one.
+        peer: NodeName,
+        /// Why there is none.
+        error: ConnectError,
     },
     /// EPMD did not register it.
     #[error("{name} cannot be registered: {error}")]

@@ -38,6 +38,7 @@ mod listen;
 mod local_tests;
 mod mailbox;
 pub mod pg;
+mod presence;
 mod process;
 mod received;
 mod registry;
@@ -66,9 +67,10 @@ use tokio::sync::{Notify, broadcast};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
-use crate::dist::{CloseReason, ConnectError, Connection, DialOptions, Identity, LinkOptions, etf};
-use crate::epmd::codec::{Name, Registration as EpmdEntry};
-use crate::epmd::{Client, EpmdError, Registered};
+use crate::dist::{
+    CloseReason, ConnectError, Connection, DialOptions, Identity, LinkOptions, dial_for_name, etf,
+};
+use crate::epmd::Registered;
 use crate::name::NodeName;
 use crate::secret::Secret;
 
@@ -167,10 +169,11 @@ impl Node {
 
     async fn start(builder: Builder) -> Result<Self, StartError> {
         let Builder {
-            name,
+            mut name,
             cookie,
-            registration,
-            listen,
+            peer_cookies,
+            named_by,
+            presence,
             dial,
             link,
             functions,
@@ -178,42 +181,31 @@ impl Node {
             visible,
             prevent_overlapping_partitions,
         } = builder;
+        // Who has its name from another is hidden.
+        let visible = visible && named_by.is_none();
         if visible {
             global::offer(&functions);
         }
-        let mut registered = None;
-        let mut listener = None;
-        if registration != Registration::None {
-            let failed = |error| StartError::Listen {
-                address: listen,
-                error,
-            };
-            let socket = tokio::net::TcpListener::bind(listen).await;
-            let socket = socket.map_err(failed)?;
-            let port = socket.local_addr().map_err(failed)?.port();
-            let epmd = Client::new("127.0.0.1", dial.epmd_port).with_timeout(dial.setup_time);
-            let failed = |error| StartError::Epmd {
-                name: name.clone(),
-                error,
-            };
-            let entry = Name::new(name.name()).map_err(EpmdError::Request);
-            let entry = entry.map_err(failed)?;
-            let entry = if visible {
-                EpmdEntry::visible(entry, port)
-            } else {
-                EpmdEntry::hidden(entry, port)
-            };
-            registered = match epmd.register(entry.clone()).await {
-                Ok(registered) => Some(registered),
-                Err(error) if registration == Registration::Required => return Err(failed(error)),
-                Err(_) => Some(epmd.keep_registered(entry)),
-            };
-            listener = Some(socket);
+        let (mut given, mut listener, mut registered) = (None, None, None);
+        if let Some(peer) = named_by {
+            let nobody = Identity::new(name, 0, cookie.clone());
+            let named = dial_for_name(&nobody, &peer, &dial).await;
+            let (stream, peer, named) =
+                named.map_err(|error| StartError::Unnamed { peer, error })?;
+            name = named.name;
+            given = Some((stream, peer, named.creation));
+        } else {
+            (listener, registered) = presence.begin(&name, visible, &dial).await?;
         }
-        let creation = registered.as_ref().and_then(Registered::creation);
+        let creation = given.as_ref().map(|(_, _, creation)| *creation);
+        let creation = creation.or_else(|| registered.as_ref().and_then(Registered::creation));
         // OTP's EPMD counts up from 4; without one, a number that an earlier run hardly had.
         let creation = creation.unwrap_or_else(|| rand::random_range(4..u32::MAX));
         let ids = Ids::new(atom_of(&name), creation);
+        let caller = Pid::new(name.as_str(), 1, 0, creation);
+        let mut identity = Identity::new(name, creation, cookie);
+        identity.peer_cookies = Arc::new(peer_cookies);
+        identity.visible = visible;
         let shared = Arc::new(Shared {
             own: ids.pid(),
             ids,
@@ -229,11 +221,8 @@ impl Node {
             ended: Notify::new(),
             mailbox: MailboxBound::default(),
             runtime: tokio::runtime::Handle::current(),
-            caller: Pid::new(name.as_str(), 1, 0, creation),
-            identity: Identity {
-                visible,
-                ..Identity::new(name, creation, cookie)
-            },
+            caller,
+            identity,
             dial,
             link,
             table: Table::default(),
@@ -249,6 +238,19 @@ impl Node {
         if visible {
             let server = global::Server::begin(&shared, prevent_overlapping_partitions);
             let _ = shared.global.set(server);
+        }
+        if let Some((stream, peer, _)) = given {
+            let giver = peer.name.clone();
+            let connection = table::adopt(&shared, stream, peer)
+                .map_err(|error| StartError::Unnamed { peer: giver, error })?;
+            let weak = Arc::downgrade(&shared);
+            tokio::spawn(async move {
+                connection.closed().await;
+                if let Some(shared) = weak.upgrade() {
+                    // The name is another node's to have from now on.
+                    Node(shared).stop().await;
+                }
+            });
         }
         if let Some(socket) = listener {
             let task = tokio::spawn(listen::run(socket, Arc::downgrade(&shared)));

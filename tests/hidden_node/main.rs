@@ -10,6 +10,7 @@ mod world;
 mod connecting;
 mod faults;
 mod handshake;
+mod places;
 mod seen;
 mod tls;
 mod tools;
