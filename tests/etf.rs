@@ -80,7 +80,8 @@ fn what_otp_25_wrote_decodes_to_the_terms_that_otp_27_wrote() {
         }
         assert_eq!(Ok(&term), decode(&new.bytes).as_ref(), "{}", old.name);
         // The order of a map is another in each release.
-        if again != old.bytes && !is_compressed(old) && !old.name.contains("map") {
+        let has_map = term.to_string().contains("#{");
+        if again != old.bytes && !is_compressed(old) && !has_map {
             assert_eq!(again, new.bytes, "{}", old.name);
         }
     }
