@@ -31,6 +31,9 @@ fn tls_erl(
         "inet_tls",
         "-ssl_dist_optfile",
         options,
+        "-kernel",
+        "inetrc",
+        &authority.inetrc(),
     ]);
     Beam::start(epmd, &options)
 }
@@ -162,7 +165,15 @@ async fn with_and_without_tls_do_not_meet_and_say_why() {
     let (epmd, authority) = (Epmd::start(), DistAuthority::new("the cluster"));
     let papers = authority.papers("localhost");
     let mut secure = tls_erl("secure@localhost", &epmd, &authority, &papers, LOOSE);
-    let mut plain = erl("plain@localhost", &epmd);
+    let inetrc = authority.inetrc();
+    let options = BeamOptions::erl("plain@localhost").flags([
+        "-start_epmd",
+        "false",
+        "-kernel",
+        "inetrc",
+        &inetrc,
+    ]);
+    let mut plain = Beam::start(&epmd, &options);
     let node = node("rust@localhost", &epmd).await;
     let (error, text) = why(&node, &name("secure@localhost")).await;
     assert!(matches!(error, ConnectError::Tls { .. }), "{text}");

@@ -53,6 +53,14 @@ impl DistAuthority {
         papers
     }
 
+    /// The file for `-kernel inetrc`, by which a node knows `localhost` even in a chroot that does not.
+    pub fn inetrc(&self) -> String {
+        let path = self.path("inetrc");
+        let known = "{host, {127,0,0,1}, [\"localhost\"]}. {lookup, [file, native]}.";
+        std::fs::write(&path, known).expect("a file");
+        format!("{:?}", path.display().to_string())
+    }
+
     /// The file for `-ssl_dist_optfile` of a node with these papers: what it checks of others that it connects
     /// to, and of others that connect to it.
     pub fn options(&self, papers: &Papers, client: &str, server: &str) -> PathBuf {
