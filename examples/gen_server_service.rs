@@ -11,10 +11,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use rendez::Node;
 use rendez::epmd::port_from_env;
 use rendez::etf::{Atom, Term};
 use rendez::node::{Answer, Caller, ExitReason, GenServer, Next, Process, SpawnOptions};
-use rendez::{Node, Secret};
 
 /// For each word, the texts that it is in.
 #[derive(Default)]
@@ -65,7 +65,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (Some(name), Some(cookie)) = (arguments.next(), arguments.next()) else {
         return Err("usage: gen_server_service NAME@HOST COOKIE".into());
     };
-    let node = Node::builder(name.parse()?, Secret::new(cookie.as_str()))
+    let node = Node::builder(name.as_str())
+        .cookie(cookie)
         .epmd_port(port_from_env()?)
         .start()
         .await?;

@@ -9,6 +9,7 @@
 //! <https://www.erlang.org/doc/system/distributed.html#nodes>.
 
 use std::borrow::Borrow;
+use std::convert::Infallible;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
@@ -108,6 +109,28 @@ impl FromStr for NodeName {
             full: text.into(),
             at,
         })
+    }
+}
+
+impl TryFrom<&str> for NodeName {
+    type Error = InvalidName;
+
+    fn try_from(text: &str) -> Result<Self, InvalidName> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for NodeName {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        text.parse()
+    }
+}
+
+impl From<Infallible> for InvalidName {
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }
 

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use clap::Args;
 use rendez::NodeName;
-use rendez::dist::bridge::{ours, theirs};
 use rendez::etf::Term;
 
 use super::cookie::CookieArgs;
@@ -52,8 +51,7 @@ impl Call {
             .iter()
             .enumerate()
             .map(|(index, text)| {
-                let term = text.parse::<Term>();
-                term.map(|term| theirs(&term)).map_err(|error| {
+                text.parse::<Term>().map_err(|error| {
                     Failure::words(format!("argument {} is no Erlang term: {error}", index + 1))
                 })
             })
@@ -76,7 +74,7 @@ impl Call {
             )
             .await;
         node.stop().await;
-        let result = ours(&answered.map_err(peer::failure)?);
+        let result = answered.map_err(peer::failure)?;
         if output.is_json() {
             output.json(&term_json::json(&result, &self.node))
         } else {

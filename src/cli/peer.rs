@@ -14,7 +14,8 @@ use super::output::Failure;
 pub async fn start(peer: &NodeName, cookie: Secret) -> Result<Node, Failure> {
     let port = port_from_env().map_err(|error| Failure::words(error.to_string()))?;
     let failed = |error: StartError| Failure::failed(error.to_string());
-    Node::builder(own_name(peer).await, cookie)
+    Node::builder(own_name(peer).await)
+        .cookie(cookie)
         .registration(Registration::None)
         .epmd_port(port)
         .start()
@@ -27,8 +28,8 @@ pub fn failure(error: CallError) -> Failure {
     let message = error.to_string();
     let reason = match error {
         CallError::Connect(error) => error.reason(),
-        CallError::Timeout { .. } => "timeout",
-        CallError::Lost { .. } => "lost",
+        CallError::Timeout(_) => "timeout",
+        CallError::NodeDown(_) => "lost",
         CallError::Exited { .. } => "exited",
         CallError::BadRpc { .. } => "badrpc",
         _ => "failed",

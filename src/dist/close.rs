@@ -27,6 +27,20 @@ pub enum CloseReason {
         /// How many bytes may wait.
         limit: usize,
     },
+    /// What the peer sent waited too long for the processes that it was for.
+    #[error(
+        "{bytes} bytes from the peer waited for {after:?} in mailboxes that nobody empties: a process here \
+         receives too slowly, or not at all"
+    )]
+    Unreceived {
+        /// How many bytes waited.
+        bytes: usize,
+        /// How long.
+        after: Duration,
+    },
+    /// The peer went beyond a limit of this node.
+    #[error("the peer asked for more than this node gives: {0}")]
+    Limit(String),
     /// This side closed it.
     #[error("the connection was closed here")]
     Local,

@@ -91,8 +91,7 @@ impl Flags {
 
     /// What this library tells its peers that it can do, and it alone decides: no more than what is done.
     ///
-    /// No fragments and no atom cache yet, so that frames carry whole messages; no exit payloads, no aliases,
-    /// no spawn requests.
+    /// Not claimed: `ALTACT_SIG` and the labels of sequential traces, of which nothing is done here.
     #[must_use]
     pub fn claimed(visible: bool) -> Self {
         let claimed = Self::MANDATORY_25
@@ -103,7 +102,13 @@ impl Flags {
             | Self::DIST_MONITOR
             | Self::DIST_MONITOR_NAME
             | Self::SMALL_ATOM_TAGS
-            | Self::UNICODE_IO;
+            | Self::UNICODE_IO
+            | Self::DIST_HDR_ATOM_CACHE
+            | Self::FRAGMENTS
+            | Self::SEND_SENDER
+            | Self::EXIT_PAYLOAD
+            | Self::SPAWN
+            | Self::ALIAS;
         if visible {
             claimed | Self::PUBLISHED
         } else {

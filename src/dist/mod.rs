@@ -2,28 +2,20 @@
 //!
 //! Connecting goes through four steps, each with errors of its own in [`ConnectError`]: the host is
 //! resolved and EPMD asked for the node's port ([`locate`]), TCP connects, the handshake proves on
-//! both sides that the cookie is known ([`handshake`]), and from then on frames carry ticks and
-//! control messages ([`Connection`]).
-//!
-//! The control messages are `erl_dist`'s still, the terms `eetf`'s. Two things stand in front of them,
-//! because bytes from outside reach them: frames are bounded before anything is kept of them
-//! ([`frame`]), and terms are checked before they are decoded ([`etf`]).
+//! both sides that the cookie is known ([`handshake`]), and from then on a [`channel`] carries ticks and
+//! control messages ([`control`]).
 //!
 //! Sources: [distribution protocol](https://www.erlang.org/doc/apps/erts/erl_dist_protocol.html),
 //! [external term format](https://www.erlang.org/doc/apps/erts/erl_ext_dist.html).
 
-pub mod bridge;
 pub mod channel;
 mod close;
-mod connection;
 pub mod control;
 pub mod cookie;
 mod diagnose;
 mod dial;
 mod error;
-pub mod etf;
 mod flags;
-pub mod frame;
 pub mod handshake;
 pub mod header;
 mod locate;
@@ -31,7 +23,6 @@ mod stream;
 pub mod tls;
 
 pub use close::CloseReason;
-pub use connection::{Connection, LinkOptions, SendError};
 pub use diagnose::diagnose;
 pub use dial::{DialOptions, dial, dial_for_name};
 pub use error::ConnectError;

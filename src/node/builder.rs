@@ -4,20 +4,25 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::dist::{ConnectError, DialOptions, LinkOptions, Tls};
+use crate::dist::channel::ChannelOptions;
+use crate::dist::cookie::{self, CookieError};
+use crate::dist::{ConnectError, DialOptions, Tls};
 use crate::epmd::EpmdError;
 use crate::etf::{Atom, Term};
-use crate::name::NodeName;
+use crate::name::{InvalidName, NodeName};
 use crate::secret::Secret;
 
+use super::entry::MailboxBound;
 use super::exception::Exception;
 use super::functions::{Context, Functions};
 use super::presence::Presence;
 use super::{Node, kernel};
 
-/// Whether a node can do without EPMD.
+/// Whether a node listens, and whether EPMD knows where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Registration {
     /// The node does not start when EPMD cannot register it; later it registers again whenever EPMD was away.
@@ -28,43 +33,138 @@ pub enum Registration {
     /// The node listens, and EPMD is not told: for nodes that all listen on one port ([`Builder::port_of_all`], as
     /// of `-erl_epmd_port`), or that learn where it listens in another way.
     Unlisted,
-    /// The node is not registered, and does not listen.
+    /// The node does not listen, and is not registered.
     None,
+}
+
+/// Where a cookie comes from.
+#[derive(Debug, Clone)]
+pub enum Cookie {
+    /// It is known.
+    Secret(Secret),
+    /// A text, whose characters are its bytes as Erlang has it. Not shown in a debug print.
+    Text(Secret),
+    /// A file that holds nothing else.
+    File(PathBuf),
+    /// Where Erlang itself looks: `~/.erlang.cookie`.
+    Home,
+}
+
+impl From<Secret> for Cookie {
+    fn from(secret: Secret) -> Self {
+        Self::Secret(secret)
+    }
+}
+
+impl From<&str> for Cookie {
+    fn from(text: &str) -> Self {
+        Self::Text(Secret::new(text))
+    }
+}
+
+impl From<String> for Cookie {
+    fn from(text: String) -> Self {
+        Self::Text(Secret::new(text))
+    }
+}
+
+impl From<PathBuf> for Cookie {
+    fn from(file: PathBuf) -> Self {
+        Self::File(file)
+    }
+}
+
+impl Cookie {
+    fn find(&self) -> Result<Secret, CookieError> {
+        match self {
+            Self::Secret(secret) => Ok(secret.clone()),
+            Self::Text(text) => {
+                // It was made from a text.
+                let text = String::from_utf8_lossy(text.expose());
+                cookie::from_text(&text, "the cookie of the node's builder")
+            }
+            Self::File(file) => cookie::from_file(file),
+            Self::Home => cookie::from_home().map(|(cookie, _)| cookie),
+        }
+    }
 }
 
 /// Makes a [`Node`]: see [`Node::builder`].
 #[derive(Debug, Clone)]
 pub struct Builder {
-    pub(super) name: NodeName,
-    pub(super) cookie: Secret,
-    pub(super) peer_cookies: HashMap<NodeName, Secret>,
+    pub(super) name: Result<NodeName, InvalidName>,
+    /// The node that gives the name.
     pub(super) named_by: Option<NodeName>,
-    pub(super) presence: Presence,
-    pub(super) dial: DialOptions,
-    pub(super) link: LinkOptions,
-    pub(super) functions: Functions,
-    pub(super) functions_at_once: usize,
+    cookie: Cookie,
+    peer_cookies: HashMap<NodeName, Secret>,
     pub(super) visible: bool,
     pub(super) prevent_overlapping_partitions: bool,
+    pub(super) presence: Presence,
+    pub(super) dial: DialOptions,
+    pub(super) channel: ChannelOptions,
+    pub(super) limits: Limits,
+    pub(super) functions: Functions,
+}
+
+/// What peers can make a node keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The most connections. Default: 65,536.
+    pub connections: usize,
+    /// How many functions others may have running here at once. One more is refused with `system_limit`, as
+    /// a BEAM does that has too many processes. Default: 65,536.
+    pub functions: usize,
+    /// How many bytes that came over one connection may wait in mailboxes before no more is read from
+    /// it, so that the peer waits. When that lasts longer than the tick time, the connection ends.
+    /// Default: 16 MiB.
+    pub unreceived: usize,
+    /// The bound of each mailbox that is not given one of its own.
+    pub mailbox: MailboxBound,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1 << 16,
+            functions: 1 << 16,
+            unreceived: 16 << 20,
+            mailbox: MailboxBound::default(),
+        }
+    }
 }
 
 impl Builder {
-    pub(super) fn new(name: NodeName, cookie: Secret) -> Self {
+    pub(super) fn new(name: Result<NodeName, InvalidName>) -> Self {
         let functions = Functions::default();
         kernel::offer(&functions);
         Self {
-            name,
-            cookie,
             functions,
-            functions_at_once: 65_536,
+            name,
+            named_by: None,
+            cookie: Cookie::Home,
+            peer_cookies: HashMap::new(),
             visible: false,
             prevent_overlapping_partitions: true,
-            peer_cookies: HashMap::new(),
-            named_by: None,
             presence: Presence::new(),
             dial: DialOptions::default(),
-            link: LinkOptions::default(),
+            channel: ChannelOptions::default(),
+            limits: Limits::default(),
         }
+    }
+
+    /// The cookie of the cluster: a [`Secret`], a text, or a file (a [`PathBuf`]). Default: the one that
+    /// Erlang itself would use, `~/.erlang.cookie`.
+    #[must_use]
+    pub fn cookie(mut self, cookie: impl Into<Cookie>) -> Self {
+        self.cookie = cookie.into();
+        self
+    }
+
+    /// The cookie of one peer, as `erlang:set_cookie/2` sets it.
+    #[must_use]
+    pub fn peer_cookie(mut self, peer: NodeName, cookie: Secret) -> Self {
+        self.peer_cookies.insert(peer, cookie);
+        self
     }
 
     /// Makes it a visible node, as a BEAM is one unless it is started with `-hidden`: others list it in
@@ -85,7 +185,7 @@ impl Builder {
         self
     }
 
-    /// Whether the node can do without EPMD. Default: [`Registration::Required`].
+    /// Whether the node listens and is registered with EPMD. Default: [`Registration::Required`].
     #[must_use]
     pub fn registration(mut self, registration: Registration) -> Self {
         self.presence.registration = registration;
@@ -100,7 +200,8 @@ impl Builder {
         self
     }
 
-    /// Where the node takes connections. Default: any port on all IPv4 addresses, as OTP does.
+    /// Where the node takes connections: an IPv4 or IPv6 address, and a port, 0 for any. Default: any port on
+    /// all IPv4 addresses, as OTP does.
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.presence.listen = address;
@@ -132,13 +233,6 @@ impl Builder {
         self
     }
 
-    /// The cookie of one peer, if it has another one, as `erlang:set_cookie/2` gives it.
-    #[must_use]
-    pub fn peer_cookie(mut self, peer: NodeName, cookie: Secret) -> Self {
-        self.peer_cookies.insert(peer, cookie);
-        self
-    }
-
     /// Has `peer` give the node its name, as nodes started with `-name undefined` have: of the name that it was
     /// begun with, the host alone counts. It is hidden, does not listen, and stops when the connection to `peer`
     /// ends, since the name is free again then.
@@ -166,14 +260,28 @@ impl Builder {
     /// nodes. Default: 60 s.
     #[must_use]
     pub fn tick_time(mut self, tick_time: Duration) -> Self {
-        self.link.tick_time = tick_time;
+        self.channel.tick_time = tick_time;
         self
     }
 
-    /// The longest message that is taken, in bytes. Default: 64 MiB.
+    /// The longest message that is taken, in bytes; a longer one ends its connection. Default: 128 MiB.
     #[must_use]
-    pub fn max_message(mut self, bytes: u32) -> Self {
-        self.link.max_message = bytes;
+    pub fn max_message(mut self, bytes: usize) -> Self {
+        self.channel.max_message = bytes;
+        self
+    }
+
+    /// How many bytes may wait for a peer before senders wait too, OTP's `+zdbbl`. Default: 1 MiB.
+    #[must_use]
+    pub fn high_water(mut self, bytes: usize) -> Self {
+        self.channel.high_water = bytes;
+        self
+    }
+
+    /// What else peers can make the node keep.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -181,11 +289,12 @@ impl Builder {
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// # use rendez::{Node, Secret};
+    /// # use rendez::Node;
     /// use rendez::etf::Term;
     /// use rendez::node::Exception;
     ///
-    /// let node = Node::builder("prices@127.0.0.1".parse()?, Secret::new("cookie"))
+    /// let node = Node::builder("prices@127.0.0.1")
+    ///     .cookie("cookie")
     ///     .function("Elixir.Prices", "double", 1, |_, arguments| async move {
     ///         let price = arguments[0].as_int().ok_or_else(Exception::badarg)?;
     ///         Ok(Term::Int(2 * price))
@@ -219,7 +328,7 @@ impl Builder {
     /// a BEAM does that has too many processes. Default: 65,536.
     #[must_use]
     pub fn functions_at_once(mut self, most: usize) -> Self {
-        self.functions_at_once = most;
+        self.limits.functions = most;
         self
     }
 
@@ -228,7 +337,12 @@ impl Builder {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(self) -> Result<Node, StartError> {
-        Node::start(self).await
+        super::start::start(self).await
+    }
+
+    /// The cookies, found.
+    pub(super) fn cookies(&self) -> Result<(Secret, Arc<HashMap<NodeName, Secret>>), CookieError> {
+        Ok((self.cookie.find()?, Arc::new(self.peer_cookies.clone())))
     }
 }
 
@@ -236,6 +350,12 @@ impl Builder {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// Its name is none that a node can have.
+    #[error("the node cannot have that name: {0}")]
+    Name(#[from] InvalidName),
+    /// There is no cookie.
+    #[error(transparent)]
+    Cookie(#[from] CookieError),
     /// It cannot listen.
     #[error("cannot listen on {address}: {error}; choose another address or port")]
     Listen {

@@ -32,13 +32,19 @@ pub enum CallError {
     #[error("no answer within {0:?}")]
     Timeout(Duration),
     /// The process that should answer is not there (`noproc`), or ended instead of answering.
-    #[error("the process that was called ended instead of answering: {0:?}")]
+    #[error("the process that was called ended instead of answering: {0}")]
     Exited(Term),
     /// The request cannot be sent.
     #[error(transparent)]
     Unsendable(SendFailed),
+    /// The function raised or exited, or does not exist: what `rpc:call` gives as `{badrpc, Reason}`.
+    #[error("the call failed: {0}")]
+    BadRpc(Term),
+    /// The name of a module or of a function is longer than an atom can be.
+    #[error("a name has at most 255 characters")]
+    NameTooLong,
     /// The process that calls has ended itself.
-    #[error("the process that called has ended: {0:?}")]
+    #[error("the process that called has ended: {0}")]
     Ended(Term),
 }
 
@@ -201,6 +207,16 @@ impl Process {
         request: Term,
         until: Option<Instant>,
     ) -> Result<Option<Term>, CallError> {
+        let shared = &self.node().0;
+        if !shared.is_own_node(monitored.node()) {
+            // The monitor would say no more than that there is no connection.
+            match shared.link_to(monitored.node()).await {
+                Ok(_) => {}
+                Err(SendFailed::Connect(error)) => return Err(CallError::Connect(error)),
+                Err(SendFailed::Stopped) => return Err(ConnectError::Stopped.into()),
+                Err(error) => return Err(CallError::Unsendable(error)),
+            }
+        }
         let mark = self.mark();
         let monitor = Monitoring::begin(self, monitored).await;
         let tag = Term::ImproperList(Box::new(ImproperList {
@@ -213,7 +229,7 @@ impl Process {
         let message = Term::Tuple(vec![Term::atom("$gen_call"), from, request]);
         match process.send(server, message).await {
             // The monitor tells what became of the connection.
-            Ok(()) | Err(SendFailed::NoConnection(_)) => {}
+            Ok(()) | Err(SendFailed::Connect(_) | SendFailed::Lost(_)) => {}
             Err(error) => return Err(CallError::Unsendable(error)),
         }
         // A peer older than OTP 24 answers the process itself, under the same tag.

@@ -73,6 +73,7 @@ pub(super) enum Delivered {
 pub(super) struct Item {
     pub(super) received: Received,
     /// What the connection that it came over gets back once it is taken out.
+    #[expect(dead_code, reason = "what counts is when it is dropped")]
     pub(super) credit: Option<Credit>,
 }
 
@@ -244,11 +245,28 @@ impl Entry {
 
     /// The end of what this process monitors.
     pub(super) fn down(&self, reference: Reference, reason: Term) -> Delivered {
+        self.down_if(reference, reason, Relations::remove_monitor)
+    }
+
+    /// The same, as a peer says it, which knows of its own processes only.
+    pub(super) fn down_of(&self, node: &Atom, reference: Reference, reason: Term) -> Delivered {
+        let remove = |relations: &mut Relations, reference: &Reference| {
+            relations.remove_monitor_of(node, reference)
+        };
+        self.down_if(reference, reason, remove)
+    }
+
+    fn down_if(
+        &self,
+        reference: Reference,
+        reason: Term,
+        remove: impl FnOnce(&mut Relations, &Reference) -> Option<Monitored>,
+    ) -> Delivered {
         let mut inner = self.lock();
         if inner.fate.is_some() {
             return Delivered::Gone;
         }
-        if let Some(process) = inner.relations.remove_monitor(&reference) {
+        if let Some(process) = remove(&mut inner.relations, &reference) {
             let down = Received::Down {
                 reference,
                 process,

@@ -60,7 +60,7 @@ pub(super) fn answer(shared: &Shared, request: &Term) -> Term {
 }
 
 fn seconds(shared: &Shared) -> i64 {
-    i64::try_from(shared.link.tick_time.as_secs()).unwrap_or(i64::MAX)
+    i64::try_from(shared.channel.tick_time.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Offers what every node has an answer for.

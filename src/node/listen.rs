@@ -78,6 +78,6 @@ async fn welcome(stream: TcpStream, weak: &Weak<Shared>) -> Result<(), String> {
         Err(_) => return Err(format!("{from}: no handshake within {setup_time:?}")),
     };
     let shared = weak.upgrade().ok_or_else(gone)?;
-    let adopted = table::adopt(&shared, stream, peer);
+    let adopted = table::adopt(&shared, stream, peer).await;
     adopted.map(drop).map_err(|error| error.to_string())
 }

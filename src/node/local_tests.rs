@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::Secret;
 use crate::etf::{Atom, Term};
 
 use super::call::CallError;
@@ -11,9 +10,8 @@ use super::*;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 async fn node() -> Node {
-    let name = "local@127.0.0.1".parse().unwrap();
-    let builder = Node::builder(name, Secret::new("c"));
-    builder
+    Node::builder("local@127.0.0.1")
+        .cookie("c")
         .registration(Registration::None)
         .start()
         .await

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use crate::dist::Flags;
 use crate::dist::control::Control;
 use crate::etf::{Atom, Pid, Reference, Term};
 
@@ -244,7 +245,7 @@ impl Process {
             let mut inner = self.entry.lock();
             let (own, other) = (self.pid().clone(), from.clone());
             match link {
-                Some(link) if link.has_unlink_id() => {
+                Some(link) if link.has(Flags::UNLINK_ID) => {
                     if let Some(id) = inner.relations.unlink(from) {
                         let control = Control::UnlinkId {
                             id,

@@ -1,7 +1,8 @@
 //! What a process receives, where it can send, and how it ends.
 
+use crate::dist::ConnectError;
 use crate::etf::{Atom, Pid, Reference, Term};
-use crate::name::NodeName;
+use crate::name::{InvalidName, NodeName};
 
 use super::signals::Monitored;
 
@@ -179,8 +180,22 @@ impl<E: Into<ExitReason>> From<Result<(), E>> for ExitReason {
 #[non_exhaustive]
 pub enum SendFailed {
     /// There is no connection to the node, and none can be made.
-    #[error("no connection to {}", .0.as_str())]
-    NoConnection(Atom),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The name that the node is given is none that a node can have.
+    #[error("{} is no node: {why}", .node.as_str())]
+    NoNode {
+        /// The name.
+        node: Atom,
+        /// Why.
+        why: InvalidName,
+    },
+    /// There is no connection to the node, and none was to be made.
+    #[error("there is no connection to {}", .0.as_str())]
+    NotConnected(Atom),
+    /// The connection ended.
+    #[error("the connection to {} ended", .0.as_str())]
+    Lost(Atom),
     /// The peer reads more slowly than it is sent to, and the message was not to wait.
     #[error("{} reads more slowly than it is sent to", .0.as_str())]
     Busy(Atom),

@@ -6,14 +6,15 @@
 
 use std::sync::Arc;
 
+use crate::dist::Flags;
 use crate::dist::control::{self, Control};
 use crate::etf::{Atom, Pid, Reference, Term};
 
 use super::Shared;
+use super::connection::Connection;
 use super::credit::Credit;
 use super::entry::{Delivered, Entry, Exit};
 use super::received::{Dest, ExitReason, SendFailed};
-use super::remote::Link;
 use super::signals::{Monitored, Watcher};
 
 impl Shared {
@@ -51,15 +52,19 @@ impl Shared {
         self.settle(entry, delivered);
     }
 
-    /// A message for this node's processes. One for nobody goes nowhere.
-    pub(super) fn deliver_to(&self, dest: &Dest, message: Term, credit: Option<Credit>) {
-        let entry = match dest {
+    /// The process of this node that a message is for.
+    pub(super) fn here(&self, dest: &Dest) -> Option<Arc<Entry>> {
+        match dest {
             Dest::Pid(pid) => self.process(pid),
             Dest::Name(name) | Dest::Remote(name, _) => self.registry.whereis(name),
             Dest::Alias(alias) => self.registry.through_alias(alias),
-        };
-        if let Some(entry) = entry {
-            self.deliver(&entry, message, credit);
+        }
+    }
+
+    /// A message of this node's for its own processes. One for nobody goes nowhere.
+    pub(super) fn deliver_here(&self, dest: &Dest, message: Term) {
+        if let Some(entry) = self.here(dest) {
+            self.deliver(&entry, message, None);
         }
     }
 
@@ -74,14 +79,18 @@ impl Shared {
         (!self.is_own_node(node)).then_some(node)
     }
 
-    pub(super) fn control(link: &Link, from: &Pid, dest: &Dest) -> Option<Control> {
+    pub(super) fn control(link: &Connection, from: &Pid, dest: &Dest) -> Option<Control> {
         Some(match dest.clone() {
+            Dest::Pid(to) if link.has(Flags::SEND_SENDER) => Control::SendSender {
+                from: from.clone(),
+                to,
+            },
             Dest::Pid(to) => Control::Send { to },
             Dest::Name(to) | Dest::Remote(to, _) => Control::RegSend {
                 from: from.clone(),
                 to,
             },
-            Dest::Alias(alias) if link.has_alias() => Control::AliasSend {
+            Dest::Alias(alias) if link.has(Flags::ALIAS) => Control::AliasSend {
                 from: from.clone(),
                 alias,
             },
@@ -91,13 +100,13 @@ impl Shared {
 
     /// Sends a message as `from`; connects first if need be, and waits while the peer is behind.
     pub(super) async fn send(
-        &self,
+        self: &Arc<Self>,
         from: &Pid,
         dest: &Dest,
         message: Term,
     ) -> Result<(), SendFailed> {
         let Some(node) = self.elsewhere(dest) else {
-            self.deliver_to(dest, message, None);
+            self.deliver_here(dest, message);
             return Ok(());
         };
         let link = self.link_to(node).await?;
@@ -116,12 +125,12 @@ impl Shared {
         message: Term,
     ) -> Result<(), SendFailed> {
         let Some(node) = self.elsewhere(dest) else {
-            self.deliver_to(dest, message, None);
+            self.deliver_here(dest, message);
             return Ok(());
         };
         let link = self
             .link_up(node)
-            .ok_or_else(|| SendFailed::NoConnection(node.clone()))?;
+            .ok_or_else(|| SendFailed::NotConnected(node.clone()))?;
         match Self::control(&link, from, dest) {
             Some(control) => link.try_send(&control, Some(&message)),
             None => Ok(()),
@@ -152,7 +161,7 @@ impl Shared {
             }
         } else if let Some(link) = self.link_up(&pid.node) {
             let (from, to) = (monitored, pid);
-            if link.has_exit_payload() {
+            if link.has(Flags::EXIT_PAYLOAD) {
                 let control = Control::PayloadMonitorExit {
                     from,
                     to,
@@ -235,6 +244,7 @@ impl Shared {
 
     /// A connection is gone: every link and monitor over it fires.
     pub(super) fn lose(&self, node: &Atom) {
+        self.requests.lose(node);
         for entry in self.registry.all() {
             let delivered = entry.lose(node);
             self.settle(&entry, delivered);
@@ -243,8 +253,8 @@ impl Shared {
 }
 
 /// Sends an exit signal over a connection.
-pub(super) fn send_exit(link: &Link, from: Pid, to: Pid, reason: Term, how: Exit) {
-    if link.has_exit_payload() {
+pub(super) fn send_exit(link: &Connection, from: Pid, to: Pid, reason: Term, how: Exit) {
+    if link.has(Flags::EXIT_PAYLOAD) {
         let control = match how {
             Exit::Link => Control::PayloadExit { from, to },
             Exit::Sent => Control::PayloadExit2 { from, to },

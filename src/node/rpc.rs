@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::dist::ConnectError;
+use crate::dist::{ConnectError, Flags};
 use crate::etf::{Atom, AtomTooLong, Pid, Reference, Term};
 use crate::name::NodeName;
 
@@ -90,10 +90,10 @@ impl Node {
         function: Atom,
         arguments: Vec<Term>,
     ) -> Result<Term, RpcError> {
-        let shared = &*self.0;
+        let shared = &self.0;
         let node = atom_of(peer);
         let link = shared.connected(peer).await?;
-        if !link.has_spawn() {
+        if !link.has(Flags::SPAWN) {
             return self
                 .rpc_through_rex(node, module, function, arguments)
                 .await;
@@ -138,7 +138,11 @@ impl Node {
             CallError::NodeDown(node) => RpcError::Lost(node),
             CallError::Unsendable(error) => RpcError::NotStarted(SpawnError::Send(error)),
             CallError::Timeout(within) => RpcError::Timeout(within),
-            CallError::Exited(reason) | CallError::Ended(reason) => RpcError::Signal(reason),
+            CallError::Exited(reason) | CallError::Ended(reason) | CallError::BadRpc(reason) => {
+                RpcError::Signal(reason)
+            }
+            // The names are atoms already.
+            CallError::NameTooLong => RpcError::Name(AtomTooLong),
         })?;
         rex::read_answer(answer).map_err(|reason| RpcError::Raised(rex::read_badrpc(reason)))
     }
@@ -156,9 +160,9 @@ impl Node {
         arguments: Vec<Term>,
     ) -> Result<(), RpcError> {
         let (module, function) = (Atom::try_from(module)?, Atom::try_from(function)?);
-        let shared = &*self.0;
+        let shared = &self.0;
         let link = shared.connected(peer).await?;
-        if link.has_spawn() {
+        if link.has(Flags::SPAWN) {
             let start = Start {
                 module: erpc::MODULE,
                 function: erpc::EXECUTE_CAST,
@@ -281,7 +285,7 @@ impl Process {
         };
         let shared = &self.node().0;
         let link = shared.connected(peer).await?;
-        if !link.has_spawn() {
+        if !link.has(Flags::SPAWN) {
             let (node, reason) = (atom_of(peer), Atom::new("notsup"));
             return Err(RpcError::NotStarted(SpawnError::Refused { node, reason }));
         }

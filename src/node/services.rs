@@ -167,10 +167,10 @@ impl Shared {
     /// A message that the node itself sends: over the connection that there is, without waiting.
     pub(super) fn signal_message(&self, to: &Dest, message: Term) -> Result<(), SendFailed> {
         let Some(node) = self.elsewhere(to) else {
-            self.deliver_to(to, message, None);
+            self.deliver_here(to, message);
             return Ok(());
         };
-        let gone = || SendFailed::NoConnection(node.clone());
+        let gone = || SendFailed::NotConnected(node.clone());
         let link = self.link_up(node).ok_or_else(gone)?;
         match Self::control(&link, &self.own, to) {
             Some(control) if !link.signal(&control, Some(&message)) => Err(gone()),
@@ -251,8 +251,8 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(30);
 
     async fn node() -> Node {
-        let name = "services@127.0.0.1".parse().unwrap();
-        Node::builder(name, crate::Secret::new("cookie"))
+        Node::builder("services@127.0.0.1")
+            .cookie("cookie")
             .registration(super::super::Registration::None)
             .function("m", "double", 1, |_, arguments| async move {
                 let number = arguments[0].as_int().ok_or_else(Exception::badarg)?;

@@ -136,7 +136,7 @@ impl Relations {
     }
 
     /// Whether the process is linked to `other`.
-    #[must_use]
+    #[cfg(test)]
     pub fn is_linked(&self, other: &Pid) -> bool {
         self.links.get(other) == Some(&Link::Active)
     }
@@ -151,18 +151,28 @@ impl Relations {
         self.monitors.remove(reference)
     }
 
+    /// As [`Relations::remove_monitor`], if what it monitors is on that node.
+    pub fn remove_monitor_of(&mut self, node: &Atom, reference: &Reference) -> Option<Monitored> {
+        let monitored = self.monitors.get(reference)?;
+        if monitored.node() != node {
+            return None;
+        }
+        self.monitors.remove(reference)
+    }
+
     /// Another process monitors this one.
     pub fn watched(&mut self, reference: Reference, watcher: Watcher) {
         self.watchers.insert(reference, watcher);
     }
 
-    /// Another process took its monitor back.
-    pub fn unwatched(&mut self, reference: &Reference, from: &Pid) {
-        if let Some(watcher) = self.watchers.get(reference)
-            && watcher.pid == *from
-        {
+    /// Another process took its monitor back. Whether it had one.
+    pub fn unwatched(&mut self, reference: &Reference, from: &Pid) -> bool {
+        let watcher = self.watchers.get(reference);
+        let had = watcher.is_some_and(|watcher| watcher.pid == *from);
+        if had {
             self.watchers.remove(reference);
         }
+        had
     }
 
     /// Who set a monitor on this process.

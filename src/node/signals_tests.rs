@@ -55,11 +55,11 @@ fn only_who_set_a_monitor_takes_it_back() {
         monitored: control::Process::Name(Atom::new("name")),
     };
     own.watched(reference(1), watcher.clone());
-    own.unwatched(&reference(1), &another);
+    assert!(!own.unwatched(&reference(1), &another));
     assert_eq!(own.len(), 1);
     assert_eq!(own.end().watchers, [(reference(1), watcher.clone())]);
     own.watched(reference(1), watcher);
-    own.unwatched(&reference(1), &one);
+    assert!(own.unwatched(&reference(1), &one));
     assert!(own.is_empty());
 }
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::oneshot;
 
+use crate::dist::Flags;
 use crate::dist::control::{Control, Process as Named};
 use crate::etf::{Atom, Pid, Reference, Term};
 
@@ -257,7 +258,7 @@ impl Shared {
         if let Err(error) = link.send(&control, Some(&arguments)).await {
             self.requests.lock().remove(&id);
             return Err(match error {
-                SendFailed::NoConnection(node) => SpawnError::NoConnection(node),
+                SendFailed::Lost(node) => SpawnError::NoConnection(node),
                 error => SpawnError::Send(error),
             });
         }
@@ -426,7 +427,7 @@ async fn answer_call(
         return ExitReason(reason);
     };
     let (from, to, reference) = (monitored, pid.clone(), monitor.clone());
-    let sent = if link.has_exit_payload() {
+    let sent = if link.has(Flags::EXIT_PAYLOAD) {
         let control = Control::PayloadMonitorExit {
             from,
             to,

@@ -1,15 +1,18 @@
 //! Who is connected, and who is being connected to.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::dist::channel::{self, ChannelOptions, Receiver, Sender};
 use crate::dist::handshake::{Claimed, Named, Names, Stranger, Verdict};
-use crate::dist::{CloseReason, ConnectError, Connection, Flags, Peer, Stream, dial};
+use crate::dist::{CloseReason, ConnectError, Flags, Peer, Stream, dial};
 use crate::name::NodeName;
 
+use super::connection::{self, Connection};
+use super::credit::Gate;
 use super::{NodeEvent, Shared};
 
 /// What those who wait for an attempt are told.
@@ -18,38 +21,56 @@ type Attempt = watch::Receiver<Option<Result<Connection, ConnectError>>>;
 #[derive(Debug)]
 enum Slot {
     Connecting(Attempt),
+    /// Also one that has ended, until everyone has been told.
     Up(Connection),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Table {
-    slots: Mutex<HashMap<NodeName, Slot>>,
+    slots: RwLock<HashMap<NodeName, Slot>>,
     /// For nodes that ask for a name.
     names: Mutex<Names>,
     /// Changes whenever a connection came to be.
     came: watch::Sender<()>,
+    /// The most connections.
+    most: usize,
 }
 
 impl Table {
-    pub(super) fn up(&self, peer: &NodeName) -> Option<Connection> {
-        match self.lock().get(peer) {
-            Some(Slot::Up(connection)) => Some(connection.clone()),
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            slots: RwLock::default(),
+            names: Mutex::default(),
+            came: watch::Sender::default(),
+            most,
+        }
+    }
+
+    pub(super) fn up(&self, peer: &str) -> Option<Connection> {
+        match self.read().get(peer) {
+            Some(Slot::Up(connection)) if !connection.is_closed() => Some(connection.clone()),
             _ => None,
         }
     }
 
-    pub(super) fn nodes(&self) -> Vec<NodeName> {
-        let slots = self.lock();
-        let up = |(name, slot): (&NodeName, &Slot)| match slot {
-            Slot::Up(_) => Some(name.clone()),
-            Slot::Connecting(_) => None,
+    pub(super) fn all(&self) -> Vec<Connection> {
+        let slots = self.read();
+        let up = |slot: &Slot| match slot {
+            Slot::Up(connection) if !connection.is_closed() => Some(connection.clone()),
+            _ => None,
         };
-        slots.iter().filter_map(up).collect()
+        slots.values().filter_map(up).collect()
+    }
+
+    pub(super) fn nodes(&self) -> Vec<NodeName> {
+        let all = self.all().into_iter();
+        all.map(|connection| connection.peer().name.clone())
+            .collect()
     }
 
     /// Forgets everyone, and hands out the connections that there were.
     pub(super) fn drain(&self) -> Vec<Connection> {
-        let slots = std::mem::take(&mut *self.lock());
+        let slots = std::mem::take(&mut *self.write());
         let up = |slot| match slot {
             Slot::Up(connection) => Some(connection),
             Slot::Connecting(_) => None,
@@ -61,11 +82,12 @@ impl Table {
     /// with the greater name goes on, as the protocol has it. A connection that exists is only given up once
     /// the newcomer has said that it means it, and has proved the cookie.
     pub(super) fn judge(&self, own: &NodeName, stranger: &Stranger) -> Verdict {
-        let slots = self.lock();
+        let slots = self.read();
         let peer = match &stranger.name {
             Claimed::Name(peer) => peer,
+            Claimed::Host(_) if slots.len() >= self.most => return Verdict::Refuse,
             Claimed::Host(host) => {
-                let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut names = super::lock(&self.names);
                 loop {
                     match names.give(host, (rand::random(), rand::random())) {
                         // Some node may have come by that name in another way.
@@ -80,7 +102,12 @@ impl Table {
             Some(Slot::Connecting(_)) if own > peer => Verdict::OursGoesFirst,
             Some(Slot::Connecting(_)) => Verdict::AcceptSimultaneous,
             Some(Slot::Up(connection)) if !connection.is_closed() => Verdict::Connected,
-            _ => Verdict::Accept,
+            Some(Slot::Up(_)) => Verdict::Accept,
+            None if slots.len() >= self.most => {
+                tracing::warn!(%peer, "it is not let in: there are {} connections", self.most);
+                Verdict::Refuse
+            }
+            None => Verdict::Accept,
         }
     }
 
@@ -88,18 +115,21 @@ impl Table {
     fn free(&self, peer: &Peer) {
         if let (true, Some(creation)) = (peer.flags.contains(Flags::NAME_ME), peer.creation) {
             let name = peer.name.clone();
-            let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-            names.take_back(Named { name, creation });
+            super::lock(&self.names).take_back(Named { name, creation });
         }
     }
 
     /// Whether this node is still connecting to `peer`, and has no connection from it.
     fn is_connecting(&self, peer: &NodeName) -> bool {
-        matches!(self.lock().get(peer), Some(Slot::Connecting(_)))
+        matches!(self.read().get(peer), Some(Slot::Connecting(_)))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<NodeName, Slot>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<NodeName, Slot>> {
+        self.slots.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<NodeName, Slot>> {
+        self.slots.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -108,32 +138,50 @@ pub(super) async fn connect(
     shared: &Arc<Shared>,
     peer: &NodeName,
 ) -> Result<Connection, ConnectError> {
-    let mut attempt = {
-        let mut slots = shared.table.lock();
-        // Under the lock, so that a node that stops meanwhile leaves nobody waiting in the table.
-        if shared.is_stopped() {
-            return Err(ConnectError::Stopped);
-        }
-        match slots.get(peer) {
-            Some(Slot::Up(connection)) if !connection.is_closed() => return Ok(connection.clone()),
-            Some(Slot::Connecting(attempt)) => attempt.clone(),
-            _ => {
-                let (tell, attempt) = watch::channel(None);
-                slots.insert(peer.clone(), Slot::Connecting(attempt.clone()));
-                let (shared, peer) = (Arc::downgrade(shared), peer.clone());
-                tokio::spawn(async move {
-                    let result = try_to_connect(&shared, &peer).await;
-                    // Everyone who waited may have been cancelled.
-                    let _ = tell.send(Some(result));
-                });
-                attempt
+    loop {
+        let ended = match begin(shared, peer)? {
+            Begun::Up(connection) => return Ok(connection),
+            Begun::Connecting(mut attempt) => {
+                return match attempt.wait_for(Option::is_some).await {
+                    Ok(result) => result.clone().unwrap_or(Err(ConnectError::Stopped)),
+                    Err(_) => Err(ConnectError::Stopped),
+                };
             }
-        }
-    };
-    match attempt.wait_for(Option::is_some).await {
-        Ok(result) => result.clone().unwrap_or(Err(ConnectError::Stopped)),
-        Err(_) => Err(ConnectError::Stopped),
+            Begun::Ended(connection) => connection,
+        };
+        // What is sent over a new connection comes after all that the end of the old one means.
+        ended.settled().await;
     }
+}
+
+enum Begun {
+    Up(Connection),
+    Connecting(Attempt),
+    Ended(Connection),
+}
+
+fn begin(shared: &Arc<Shared>, peer: &NodeName) -> Result<Begun, ConnectError> {
+    let mut slots = shared.table.write();
+    // Under the lock, so that a node that stops meanwhile leaves nobody waiting in the table.
+    if shared.is_stopped() {
+        return Err(ConnectError::Stopped);
+    }
+    Ok(match slots.get(peer) {
+        Some(Slot::Up(connection)) if connection.is_closed() => Begun::Ended(connection.clone()),
+        Some(Slot::Up(connection)) => Begun::Up(connection.clone()),
+        Some(Slot::Connecting(attempt)) => Begun::Connecting(attempt.clone()),
+        None => {
+            let (tell, attempt) = watch::channel(None);
+            slots.insert(peer.clone(), Slot::Connecting(attempt.clone()));
+            let (weak, peer) = (Arc::downgrade(shared), peer.clone());
+            shared.runtime.spawn(async move {
+                let result = try_to_connect(&weak, &peer).await;
+                // Everyone who waited may have been cancelled.
+                let _ = tell.send(Some(result));
+            });
+            Begun::Connecting(attempt)
+        }
+    })
 }
 
 async fn try_to_connect(weak: &Weak<Shared>, peer: &NodeName) -> Result<Connection, ConnectError> {
@@ -149,19 +197,21 @@ async fn try_to_connect(weak: &Weak<Shared>, peer: &NodeName) -> Result<Connecti
     let dialled = dial(&identity, peer, &options, still_wanted).await;
     let shared = weak.upgrade().ok_or(ConnectError::Stopped)?;
     let error = match dialled {
-        Ok((stream, peer)) => return adopt(&shared, stream, peer),
+        Ok((stream, peer)) => return adopt(&shared, stream, peer).await,
         Err(error) => error,
     };
     // The peer may have connected to us meanwhile, or be about to.
     if matches!(error, ConnectError::Simultaneous { .. }) {
         let mut came = shared.table.came.subscribe();
-        let theirs =
-            async { while shared.table.up(peer).is_none() && came.changed().await.is_ok() {} };
+        let theirs = async {
+            while shared.table.up(peer.as_str()).is_none() && came.changed().await.is_ok() {}
+        };
         let _ = timeout(options.setup_time, theirs).await;
     }
-    let mut slots = shared.table.lock();
+    let mut slots = shared.table.write();
     match slots.get(peer) {
         Some(Slot::Up(connection)) if !connection.is_closed() => Ok(connection.clone()),
+        Some(Slot::Up(_)) => Err(error),
         _ => {
             slots.remove(peer);
             Err(error)
@@ -169,52 +219,74 @@ async fn try_to_connect(weak: &Weak<Shared>, peer: &NodeName) -> Result<Connecti
     }
 }
 
-/// Takes a stream that passed the handshake for the connection to its peer. An earlier one is closed.
-pub(super) fn adopt(
+/// Takes a stream that passed the handshake for the connection to its peer. An earlier one is closed, and
+/// everyone told of its end, before the new one counts.
+pub(super) async fn adopt(
     shared: &Arc<Shared>,
     stream: Stream,
     peer: Peer,
 ) -> Result<Connection, ConnectError> {
-    let name = peer.name.clone();
-    let (weak, from) = (Arc::downgrade(shared), name.clone());
-    let connection = {
-        // The lock is held until the connection is in its place: its first message may ask for an answer.
-        let mut slots = shared.table.lock();
-        if shared.is_stopped() {
-            return Err(ConnectError::Stopped);
-        }
-        let connection = Connection::start(stream, peer, shared.link, move |message| {
-            if let Some(shared) = weak.upgrade() {
-                shared.dispatch(&from, message);
-            }
-        });
-        let before = slots.insert(name.clone(), Slot::Up(connection.clone()));
-        if let Some(Slot::Up(before)) = before {
-            before.close(CloseReason::Replaced);
-            tell(shared, NodeEvent::Down(name.clone(), CloseReason::Replaced));
-        }
-        tell(shared, NodeEvent::Up(name.clone()));
-        connection
+    let options = ChannelOptions {
+        flags: peer.flags,
+        ..shared.channel
     };
-    shared.table.came.send_replace(());
-    let (weak, ended) = (Arc::downgrade(shared), connection.clone());
-    tokio::spawn(async move {
-        let reason = ended.closed().await;
-        if let Some(shared) = weak.upgrade() {
-            lost(&shared, &name, &ended, reason);
-        }
-    });
-    Ok(connection)
+    let mut stream = Some(stream);
+    loop {
+        let before = {
+            // The lock is held until the connection is in its place: its first message may ask for an answer.
+            let mut slots = shared.table.write();
+            if shared.is_stopped() {
+                return Err(ConnectError::Stopped);
+            }
+            match slots.get(&peer.name) {
+                Some(Slot::Up(before)) => before.clone(),
+                _ => {
+                    let Some(stream) = stream.take() else {
+                        return Err(ConnectError::Stopped);
+                    };
+                    let (sender, receiver) = open(stream, options);
+                    let gate = Gate::new(shared.unreceived);
+                    let node = super::atom_of(&peer.name);
+                    let connection = Connection::new(peer.clone(), node, sender, gate);
+                    slots.insert(peer.name.clone(), Slot::Up(connection.clone()));
+                    tell(shared, NodeEvent::Up(peer));
+                    drop(slots);
+                    shared.table.came.send_replace(());
+                    let weak = Arc::downgrade(shared);
+                    let task = connection::run(connection.clone(), receiver, weak);
+                    shared.runtime.spawn(task);
+                    return Ok(connection);
+                }
+            }
+        };
+        before.close(CloseReason::Replaced);
+        before.settled().await;
+    }
 }
 
-fn lost(shared: &Shared, name: &NodeName, connection: &Connection, reason: CloseReason) {
-    shared.calls.lost(connection, &reason);
-    let mut slots = shared.table.lock();
-    let current = matches!(slots.get(name), Some(Slot::Up(current)) if current.is(connection));
+fn open(stream: Stream, options: ChannelOptions) -> (Sender, Receiver) {
+    match stream {
+        Stream::Plain(stream) => {
+            let (reader, writer) = stream.into_split();
+            channel::open_halves(reader, writer, options)
+        }
+        stream => channel::open(stream, options),
+    }
+}
+
+/// A connection has ended.
+pub(super) fn lost(shared: &Shared, connection: &Connection, reason: CloseReason) {
+    let peer = connection.peer();
+    // While it is still in the table, so that no newer one is there yet whose links could be mistaken.
+    shared.lose(connection.node());
+    tracing::debug!(peer = %peer.name, "the connection ended: {reason}");
+    let mut slots = shared.table.write();
+    let current =
+        matches!(slots.get(&peer.name), Some(Slot::Up(current)) if current.is(connection));
     if current {
-        slots.remove(name);
-        shared.table.free(connection.peer());
-        tell(shared, NodeEvent::Down(name.clone(), reason));
+        slots.remove(&peer.name);
+        shared.table.free(peer);
+        tell(shared, NodeEvent::Down(peer.clone(), reason));
     }
 }
 
@@ -231,11 +303,13 @@ mod tests {
     fn of_two_attempts_at_once_that_of_the_greater_name_goes_on() {
         let name = |text: &str| text.parse::<NodeName>().unwrap();
         let (a, b, c) = (name("a@h"), name("b@h"), name("c@h"));
-        let table = Table::default();
+        let table = Table::new(2);
         // `b` is connecting to both of the others when they knock.
         for peer in [&a, &c] {
             let (_tell, attempt) = watch::channel(None);
-            table.lock().insert(peer.clone(), Slot::Connecting(attempt));
+            table
+                .write()
+                .insert(peer.clone(), Slot::Connecting(attempt));
         }
         let judge = |name: &NodeName| {
             let stranger = Stranger {
@@ -247,6 +321,8 @@ mod tests {
         };
         assert_eq!(judge(&a), Verdict::OursGoesFirst);
         assert_eq!(judge(&c), Verdict::AcceptSimultaneous);
+        assert_eq!(judge(&name("stranger@h")), Verdict::Refuse, "it is full");
+        table.write().remove(&a);
         assert_eq!(judge(&name("stranger@h")), Verdict::Accept);
     }
 }

@@ -238,7 +238,7 @@ impl Shared {
             entry: Arc::clone(entry),
             reason: None,
         };
-        let process = Process::new(Node(Arc::clone(self)), Arc::clone(entry));
+        let process = Process::new(Node::inner(self), Arc::clone(entry));
         self.runtime.spawn(run(guard, async move {
             let result: ExitReason = code(process).await.into();
             result

@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use eetf::Term;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::cluster::driver::{Outlet, Source};
 use crate::cluster::{Action, ConnectError};
 use crate::dist::{DialOptions, diagnose};
+use crate::etf::Term;
 use crate::name::NodeName;
-use crate::node::terms::{atom, is_atom};
-use crate::node::{CallError, Node};
+use crate::node::{CallError, Node, atom_of};
 
 use super::report::Reporter;
 
@@ -82,7 +81,7 @@ impl Outlet for Hands {
             Action::Connect(peer) => self.begin_connect(peer, None),
             Action::Disconnect(peer) => {
                 self.calls.spawn(async move {
-                    let arguments = vec![atom(peer.as_str())];
+                    let arguments = vec![atom_of(&peer).into()];
                     let done = node
                         .call(
                             &target,
@@ -115,12 +114,12 @@ async fn connect(
         let (own, peer) = (target.clone(), peer.clone());
         return Err(crate::dist::ConnectError::NameKind { own, peer }.into());
     }
-    let arguments = vec![atom(peer.as_str())];
+    let arguments = vec![atom_of(peer).into()];
     let answer = node
         .call(target, "net_kernel", "connect_node", arguments, CONNECTING)
         .await;
     match answer {
-        Ok(answer) if is_atom(&answer, "true") => Ok(()),
+        Ok(answer) if answer == Term::atom("true") => Ok(()),
         Ok(answer) => Err(why(node, target, peer, dial, port, &answer).await),
         Err(error @ CallError::Timeout { .. }) => Err(failed("timeout", &error)),
         Err(error) => Err(failed("failed", &error)),
@@ -136,7 +135,7 @@ async fn why(
     port: Option<u16>,
     answer: &Term,
 ) -> ConnectError {
-    if is_atom(answer, "ignored") {
+    if *answer == Term::atom("ignored") {
         return ConnectError {
             reason: "failed".into(),
             message: format!("{target} is not distributed any more (net_kernel:stop/0)"),

@@ -122,7 +122,8 @@ impl Sidecar {
             Some(name) => name.clone(),
             None => own_name(&options.node).await,
         };
-        let builder = Node::builder(name, options.cookie.clone())
+        let builder = Node::builder(name)
+            .cookie(options.cookie.clone())
             .registration(Registration::WhenPossible)
             .epmd_port(options.epmd_port);
         Ok(Self {

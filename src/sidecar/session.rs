@@ -6,15 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use eetf::Term;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::cluster::driver::{Driver, Handle, Setup};
-use crate::dist::{Connection, DialOptions};
+use crate::dist::DialOptions;
+use crate::etf::Term;
 use crate::name::NodeName;
-use crate::node::Node;
-use crate::node::terms::elements;
+use crate::node::{Connection, Node};
 
 use super::hands::Hands;
 use super::watch::{self, Change, Watch};
@@ -59,7 +58,7 @@ pub(super) async fn run(
     let mut tasks = JoinSet::new();
     tasks.spawn(keep_time(node.clone(), connection.clone()));
     tasks.spawn(watch::poll(Arc::clone(&watch)));
-    tasks.spawn(watch::follow(Arc::clone(&watch), connection.clone()));
+    tasks.spawn(watch::follow(Arc::clone(&watch)));
     let driver = tasks.spawn(driver.run());
 
     let mut connected = Connected {
@@ -141,18 +140,18 @@ async fn keep_time(node: Node, connection: Connection) {
     let peer = &connection.peer().name;
     let answer = node.call(peer, "net_kernel", "get_net_ticktime", vec![], PATIENCE);
     let seconds = match answer.await {
-        Ok(Term::FixInteger(seconds)) => Some(seconds.value),
-        // `{ongoing_change_to, Seconds}`
-        Ok(term) => match elements(term) {
-            Some([_, Term::FixInteger(seconds)]) => Some(seconds.value),
+        Ok(Term::Tuple(elements)) => match elements.as_slice() {
+            // `{ongoing_change_to, Seconds}`
+            [_, seconds] => seconds.as_int(),
             _ => None,
         },
+        Ok(seconds) => seconds.as_int(),
         Err(error) => {
             tracing::debug!(node = %peer, "its net_ticktime is not known: {error}");
             None
         }
     };
     if let Some(seconds @ 1..) = seconds {
-        connection.set_tick_time(Duration::from_secs(u64::from(seconds.unsigned_abs())));
+        connection.set_tick_time(Duration::from_secs(seconds.unsigned_abs()));
     }
 }

@@ -13,17 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use eetf::{Pid, Term};
-use erl_dist::message::Message;
-use erl_dist::term::PidOrAtom;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
 
-use crate::dist::Connection;
-use crate::dist::bridge::ours;
+use crate::etf::{Pid, Term};
 use crate::name::NodeName;
-use crate::node::terms::{atom, atom_name, elements, is_atom, list, tuple};
-use crate::node::{Mailbox, Node};
+use crate::node::{MailboxBound, Node, Process, Received, WhenFull};
 
 /// What the watcher does. `To` is the mailbox here; its `DOWN` is the end of the connection.
 const WATCHER: &str = "
@@ -114,7 +109,10 @@ impl Watch {
 pub(super) async fn poll(watch: Arc<Watch>) {
     loop {
         let epoch = watch.epoch.load(Ordering::Acquire);
-        match watch.call("erlang", "nodes", vec![atom("connected")]).await {
+        match watch
+            .call("erlang", "nodes", vec![Term::atom("connected")])
+            .await
+        {
             Ok(nodes) => {
                 let change = Change::All(names(&nodes, watch.node.name()), epoch);
                 if watch.changes.send(change).await.is_err() {
@@ -138,26 +136,26 @@ pub(super) async fn poll(watch: Arc<Watch>) {
 
 /// The node names in a list of atoms, the own one left out.
 fn names(term: &Term, own: &NodeName) -> Vec<NodeName> {
-    let Term::List(list) = term else {
-        return Vec::new();
-    };
-    let names = list.elements.iter().filter_map(atom_name);
-    let names = names.filter_map(|name| name.parse().ok());
+    let names = term.as_list().unwrap_or_default().iter();
+    let names = names.filter_map(|name| name.as_atom()?.as_str().parse().ok());
     names.filter(|name| name != own).collect()
 }
 
 /// Keeps a watcher and forwards what it says, for ever.
-pub(super) async fn follow(watch: Arc<Watch>, connection: Connection) {
+pub(super) async fn follow(watch: Arc<Watch>) {
     let mut pause = RESTARTS.0;
     loop {
-        let mut mailbox = watch.node.mailbox(ROOM);
-        match start(&watch, &connection, &mut mailbox).await {
+        let mut process = watch.node.process_with(MailboxBound {
+            messages: ROOM,
+            when_full: WhenFull::Refuse,
+        });
+        match start(&watch, &mut process).await {
             Ok(()) => {
                 pause = RESTARTS.0;
                 watch.watched.store(true, Ordering::Release);
                 // What changed before the watcher was there.
                 watch.poll.notify_one();
-                let why = forward(&watch, &mut mailbox).await;
+                let why = forward(&watch, &mut process).await;
                 watch.watched.store(false, Ordering::Release);
                 watch.poll.notify_one();
                 tracing::warn!(node = %watch.target, "the process that watches its connections ended: {why}");
@@ -173,62 +171,68 @@ pub(super) async fn follow(watch: Arc<Watch>, connection: Connection) {
 }
 
 /// Starts a watcher and waits until it watches.
-async fn start(
-    watch: &Watch,
-    connection: &Connection,
-    mailbox: &mut Mailbox,
-) -> Result<(), String> {
+async fn start(watch: &Watch, process: &mut Process) -> Result<(), String> {
     let forms = forms(watch).await?;
-    let to = Term::from(mailbox.pid().clone());
-    let bindings = list(vec![tuple([atom("To"), to])]);
-    let arguments = vec![atom("erl_eval"), atom("exprs"), list(vec![forms, bindings])];
+    let to = Term::Tuple(vec![Term::atom("To"), process.pid().clone().into()]);
+    let bindings = Term::List(vec![to]);
+    let arguments = vec![
+        Term::atom("erl_eval"),
+        Term::atom("exprs"),
+        Term::List(vec![forms, bindings]),
+    ];
     watch.call("erlang", "spawn", arguments).await?;
-    let watcher = timeout(PATIENCE, watching(mailbox)).await;
+    let watcher = timeout(PATIENCE, watching(process)).await;
     let watcher = watcher
         .ok()
         .flatten()
         .ok_or("it was started but does not answer")?;
-    let (from, tag) = (mailbox.pid().clone(), watch.node.reference());
-    let monitor = Message::monitor_p(from, PidOrAtom::Pid(watcher), tag);
-    connection
-        .send(monitor)
-        .await
-        .map_err(|error| error.to_string())
+    process.monitor(watcher).await;
+    Ok(())
 }
 
 /// Has the attached node read the watcher's source.
 async fn forms(watch: &Watch) -> Result<Term, String> {
-    let refused = |what: &Term| format!("its source was not understood: {}", ours(what));
-    let source = Term::from(eetf::ByteList::from(WATCHER));
+    let refused = |what: &[Term]| {
+        let what = Term::Tuple(what.to_vec());
+        format!("its source was not understood: {what}")
+    };
+    let ok = |term: &Term| *term == Term::atom("ok");
+    let source = Term::string(WATCHER);
     let scanned = watch.call("erl_scan", "string", vec![source]).await?;
-    let tokens = match elements(scanned.clone()) {
-        Some([ok, tokens, _]) if is_atom(&ok, "ok") => tokens,
-        _ => return Err(refused(&scanned)),
+    let tokens = match scanned.as_tuple().unwrap_or_default() {
+        [word, tokens, _] if ok(word) => tokens.clone(),
+        other => return Err(refused(other)),
     };
     let parsed = watch.call("erl_parse", "parse_exprs", vec![tokens]).await?;
-    match elements(parsed.clone()) {
-        Some([ok, forms]) if is_atom(&ok, "ok") => Ok(forms),
-        _ => Err(refused(&parsed)),
+    match parsed.as_tuple().unwrap_or_default() {
+        [word, forms] if ok(word) => Ok(forms.clone()),
+        other => Err(refused(other)),
     }
 }
 
-async fn watching(mailbox: &mut Mailbox) -> Option<Pid> {
+async fn watching(process: &mut Process) -> Option<Pid> {
     loop {
-        if let Message::Send(sent) = mailbox.receive().await?
-            && let Some([_, what, Term::Pid(pid)]) = elements(sent.message)
-            && is_atom(&what, "watching")
-        {
-            return Some(pid);
+        match process.receive().await {
+            Received::Message(message) => {
+                if let Some([_, Term::Atom(what), Term::Pid(pid)]) = message.as_tuple()
+                    && *what == *"watching"
+                {
+                    return Some(Pid::clone(pid));
+                }
+            }
+            Received::Ended { .. } => return None,
+            _ => {}
         }
     }
 }
 
 /// Forwards what the watcher says, until it ends.
-async fn forward(watch: &Watch, mailbox: &mut Mailbox) -> String {
-    while let Some(message) = mailbox.receive().await {
-        let change = match message {
-            Message::Send(sent) => change(sent.message, watch.node.name()),
-            Message::MonitorPExit(exit) => return ours(&exit.reason).to_string(),
+async fn forward(watch: &Watch, process: &mut Process) -> String {
+    loop {
+        let change = match process.receive().await {
+            Received::Message(message) => change(&message, watch.node.name()),
+            Received::Down { reason, .. } => return reason.to_string(),
+            Received::Ended { .. } => break,
             _ => None,
         };
         if let Some(change) = change
@@ -241,13 +245,15 @@ async fn forward(watch: &Watch, mailbox: &mut Mailbox) -> String {
 }
 
 /// `{rendez, nodeup | nodedown, Node}`. A name that is none (a node may have asked for any) is left out.
-fn change(message: Term, own: &NodeName) -> Option<Change> {
-    let [_, what, node] = elements(message)?;
-    let node: NodeName = atom_name(&node)?.parse().ok()?;
+fn change(message: &Term, own: &NodeName) -> Option<Change> {
+    let [_, Term::Atom(what), Term::Atom(node)] = message.as_tuple()? else {
+        return None;
+    };
+    let node: NodeName = node.as_str().parse().ok()?;
     if node == *own {
         return None;
     }
-    match atom_name(&what)? {
+    match what.as_str() {
         "nodeup" => Some(Change::Up(node)),
         "nodedown" => Some(Change::Down(node)),
         _ => None,

@@ -139,7 +139,7 @@ impl Field {
         let ours = loop {
             let event = timeout(patience, self.events.recv()).await;
             match event.expect("the victim is seen to go").expect("events") {
-                NodeEvent::Down(node, reason) if node == victim => {
+                NodeEvent::Down(node, reason) if node.name == victim => {
                     break Down {
                         after: after(fault, clock()),
                         reason: told(&reason),
@@ -429,7 +429,7 @@ async fn a_peer_that_floods() {
         field
             .events
             .try_recv()
-            .is_ok_and(|event| event == NodeEvent::Up(watcher))
+            .is_ok_and(|event| matches!(event, NodeEvent::Up(peer) if peer.name == watcher))
     );
     assert!(field.events.try_recv().is_err(), "no connection went");
 }

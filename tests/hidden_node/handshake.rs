@@ -27,7 +27,7 @@ async fn any_bytes_make_a_cookie() {
         ("text@127.0.0.1", text),
         ("bytes@127.0.0.1", Secret::new([0xf6, b' ', 0xff, 1])),
     ] {
-        let node = Node::builder(name(own), cookie).epmd_port(epmd.port);
+        let node = Node::builder(own).cookie(cookie).epmd_port(epmd.port);
         let node = node.start().await.unwrap();
         node.ping(&a, PATIENCE).await.unwrap();
         node.disconnect(&a);
@@ -36,7 +36,9 @@ async fn any_bytes_make_a_cookie() {
     }
     // The same text as UTF-8 is another cookie.
     let utf8 = Secret::new("ö ÿ\u{1}");
-    let node = Node::builder(name("utf8@127.0.0.1"), utf8).epmd_port(epmd.port);
+    let node = Node::builder("utf8@127.0.0.1")
+        .cookie(utf8)
+        .epmd_port(epmd.port);
     let error = node.start().await.unwrap().connect(&a).await.unwrap_err();
     assert!(matches!(error, ConnectError::Cookie { .. }), "{error}");
 }

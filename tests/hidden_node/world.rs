@@ -22,7 +22,9 @@ pub fn name(text: &str) -> NodeName {
 
 /// A node with the cookie of all, to be registered with the test's EPMD.
 pub fn builder(own: &str, epmd: &Epmd) -> Builder {
-    Node::builder(name(own), Secret::new(COOKIE)).epmd_port(epmd.port)
+    Node::builder(own)
+        .cookie(Secret::new(COOKIE))
+        .epmd_port(epmd.port)
 }
 
 /// The node, started.

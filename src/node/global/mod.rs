@@ -298,7 +298,7 @@ impl Server {
             }),
             Output::Disconnect(node) => {
                 if let Ok(name) = node.as_str().parse::<NodeName>() {
-                    Node(Arc::clone(shared)).disconnect(&name);
+                    Node::inner(shared).disconnect(&name);
                 }
             }
             Output::Choose(conflict) => self.choose(shared, conflict),
@@ -381,7 +381,7 @@ impl Server {
                 conflict.theirs.clone().into(),
                 conflict.ours.clone().into(),
             ];
-            let node = Node(Arc::clone(&shared));
+            let node = Node::inner(&shared);
             let answer = if shared.is_own_node(&conflict.ours.node) {
                 conflict::resolve(&node, &arguments).await.ok()
             } else if let Ok(peer) = conflict.ours.node.as_str().parse() {
@@ -403,7 +403,7 @@ impl Drop for Server {
     }
 }
 
-async fn connect(shared: &Shared, node: &Atom) -> bool {
+async fn connect(shared: &Arc<Shared>, node: &Atom) -> bool {
     shared.link_to(node).await.is_ok()
 }
 
@@ -423,8 +423,8 @@ async fn follow_connections(
             return;
         };
         server.change(&shared, |state| match event {
-            Ok(NodeEvent::Up(node)) => come(&shared, state, atom_of(&node)),
-            Ok(NodeEvent::Down(node, _)) => state.node_down(&atom_of(&node)),
+            Ok(NodeEvent::Up(peer)) => come(&shared, state, atom_of(&peer.name)),
+            Ok(NodeEvent::Down(peer, _)) => state.node_down(&atom_of(&peer.name)),
             Err(RecvError::Lagged(_)) => {
                 let nodes: Vec<Atom> = shared.table.nodes().iter().map(atom_of).collect();
                 let gone: Vec<Atom> = state

@@ -322,9 +322,9 @@ async fn follow_connections(scope: Weak<Scope>, mut events: broadcast::Receiver<
         };
         scope.change(&shared, |state| match event {
             None => state.look_again(),
-            Some(Ok(NodeEvent::Up(node))) => state.node_up(atom_of(&node)),
-            Some(Ok(NodeEvent::Down(node, _))) => {
-                state.node_down(&atom_of(&node));
+            Some(Ok(NodeEvent::Up(peer))) => state.node_up(atom_of(&peer.name)),
+            Some(Ok(NodeEvent::Down(peer, _))) => {
+                state.node_down(&atom_of(&peer.name));
                 Vec::new()
             }
             Some(Err(RecvError::Lagged(_))) => {

@@ -1,9 +1,8 @@
 use super::*;
-use crate::Secret;
 use crate::node::Registration;
 
 async fn node() -> Node {
-    let builder = Node::builder("pg@127.0.0.1".parse().unwrap(), Secret::new("cookie"));
+    let builder = Node::builder("pg@127.0.0.1").cookie("cookie");
     let builder = builder.registration(Registration::None);
     builder.start().await.unwrap()
 }

@@ -1,0 +1,193 @@
+//! A connection to another node: who is there, and the task that takes what it sends.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::dist::channel::{Receiver, SendError, Sender};
+use crate::dist::control::Control;
+use crate::dist::{CloseReason, Flags, Peer};
+use crate::etf::{Atom, Term};
+
+use super::Shared;
+use super::credit::Gate;
+use super::received::SendFailed;
+use super::table;
+
+/// A connection to another node. Clones share it.
+#[derive(Clone)]
+pub struct Connection(Arc<Inner>);
+
+struct Inner {
+    peer: Peer,
+    node: Atom,
+    flags: Flags,
+    sender: Sender,
+    gate: Arc<Gate>,
+    /// Whether everyone has been told of its end.
+    settled: watch::Sender<bool>,
+}
+
+impl Connection {
+    pub(super) fn new(peer: Peer, node: Atom, sender: Sender, gate: Arc<Gate>) -> Self {
+        Self(Arc::new(Inner {
+            flags: peer.flags,
+            peer,
+            node,
+            sender,
+            gate,
+            settled: watch::Sender::new(false),
+        }))
+    }
+
+    /// Who is at the other end.
+    #[must_use]
+    pub fn peer(&self) -> &Peer {
+        &self.0.peer
+    }
+
+    /// The peer's name, as terms have it.
+    #[must_use]
+    pub fn node(&self) -> &Atom {
+        &self.0.node
+    }
+
+    /// Takes over the `net_ticktime` of the peer, which has to be the same on both sides.
+    pub fn set_tick_time(&self, tick_time: Duration) {
+        self.0.sender.set_tick_time(tick_time);
+    }
+
+    /// Ends the connection, once what waits has been written. [`Connection::closed`] says when it has ended.
+    pub fn close(&self, reason: CloseReason) {
+        self.0.sender.close(reason);
+    }
+
+    /// Waits for the end, and says what it was. Cancel-safe.
+    pub async fn closed(&self) -> CloseReason {
+        self.0.sender.closed().await
+    }
+
+    /// Whether it has ended, or is about to.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.sender.is_closed()
+    }
+
+    /// Whether `other` is this connection, and not an earlier or later one to the same peer.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Waits until the connection has ended and every link and monitor over it has fired.
+    pub(super) async fn settled(&self) {
+        let mut settled = self.0.settled.subscribe();
+        // An error means that nobody is left who could be told.
+        let _ = settled.wait_for(|settled| *settled).await;
+    }
+
+    /// Sends a message. Waits while too much waits for the peer.
+    pub(super) async fn send(
+        &self,
+        control: &Control,
+        payload: Option<&Term>,
+    ) -> Result<(), SendFailed> {
+        let sent = self.0.sender.send(control, payload).await;
+        sent.map_err(|error| self.failed(error))
+    }
+
+    /// Sends a message if it need not wait.
+    pub(super) fn try_send(
+        &self,
+        control: &Control,
+        payload: Option<&Term>,
+    ) -> Result<(), SendFailed> {
+        let sent = self.0.sender.try_send(control, payload);
+        sent.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: SendError) -> SendFailed {
+        match error {
+            SendError::Busy => SendFailed::Busy(self.0.node.clone()),
+            SendError::Encode(error) => SendFailed::Unsendable(error.to_string()),
+            _ => SendFailed::Lost(self.0.node.clone()),
+        }
+    }
+
+    /// Sends what the node itself has to say. Never waits. Whether the connection took it.
+    pub(super) fn signal(&self, control: &Control, payload: Option<&Term>) -> bool {
+        match self.0.sender.signal(control, payload) {
+            Ok(()) => true,
+            Err(SendError::Encode(error)) => {
+                // A reason that a process of this node made and that no node could read.
+                tracing::warn!(peer = %self.0.peer.name, "a signal cannot be sent: {error}");
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Whether both sides can do that.
+    pub(super) fn has(&self, flags: Flags) -> bool {
+        self.0.flags.contains(flags)
+    }
+
+    /// Whether both ends are visible nodes: the peer lists this node in `nodes()`.
+    pub(super) fn is_visible(&self) -> bool {
+        self.has(Flags::PUBLISHED)
+    }
+
+    /// What the messages that came over it and wait in mailboxes count against.
+    pub(super) fn gate(&self) -> &Arc<Gate> {
+        &self.0.gate
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("peer", &self.0.peer)
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Takes what comes over a connection until it ends, and then tells everyone.
+pub(super) async fn run(connection: Connection, mut receiver: Receiver, shared: Weak<Shared>) {
+    let reason = loop {
+        if connection.gate().is_full()
+            && let Err(reason) = room(&connection, &shared).await
+        {
+            break reason;
+        }
+        match receiver.next().await {
+            Ok(incoming) => match shared.upgrade() {
+                Some(shared) => shared.incoming(&connection, incoming),
+                None => break CloseReason::Local,
+            },
+            Err(reason) => break reason,
+        }
+    };
+    connection.close(reason);
+    let reason = connection.closed().await;
+    if let Some(shared) = shared.upgrade() {
+        table::lost(&shared, &connection, reason);
+    }
+    connection.0.settled.send_replace(true);
+}
+
+/// Waits until the processes have taken enough of what the peer sent. The peer waits meanwhile, and the
+/// connection with everything on it: so not for ever.
+async fn room(connection: &Connection, shared: &Weak<Shared>) -> Result<(), CloseReason> {
+    let patience = shared.upgrade().map(|shared| shared.patience);
+    let patience = patience.ok_or(CloseReason::Local)?;
+    tokio::select! {
+        reason = connection.closed() => Err(reason),
+        room = timeout(patience, connection.gate().room()) => room.map_err(|_| {
+            CloseReason::Unreceived { bytes: connection.gate().used(), after: patience }
+        }),
+    }
+}

@@ -1,0 +1,237 @@
+//! What came over a connection, and what it is for.
+//!
+//! This runs in the task that reads the connection, so it never waits. Whoever asks for a process that is
+//! not here is told so at once, as a BEAM would tell it. A peer speaks for its own processes only: one that
+//! speaks for those of another node breaks the protocol, and the connection ends.
+
+use std::sync::Arc;
+
+use crate::dist::CloseReason;
+use crate::dist::channel::Incoming;
+use crate::dist::control::{Control, Process};
+use crate::etf::{Pid, Reference, Term};
+
+use super::Shared;
+use super::connection::Connection;
+use super::credit::weight;
+use super::entry::{Entry, Exit};
+use super::received::Dest;
+use super::route::send_exit;
+use super::signals::Watcher;
+use super::spawn::Requested;
+
+/// The most links and monitors that a process may have before peers can set no more.
+const MOST_RELATIONS: usize = 1 << 20;
+
+impl Shared {
+    pub(super) fn incoming(self: &Arc<Self>, connection: &Connection, incoming: Incoming) {
+        let Incoming { control, payload } = incoming;
+        let payload = payload.unwrap_or(Term::NIL);
+        if let Some(from) = speaker(&control)
+            && from != connection.node()
+        {
+            let what = format!("it speaks for a process of {}", from.as_str());
+            connection.close(CloseReason::Protocol(what));
+            return;
+        }
+        match control {
+            Control::Send { to } | Control::SendSender { to, .. } => {
+                self.hand_over(connection, &Dest::Pid(to), payload);
+            }
+            Control::RegSend { to, .. } => {
+                self.hand_over(connection, &Dest::Name(to), payload);
+            }
+            Control::AliasSend { alias, .. } => {
+                if self.ids.is_own_reference(&alias) {
+                    self.hand_over(connection, &Dest::Alias(alias), payload);
+                }
+            }
+            Control::Link { from, to } => self.link_from(connection, from, to),
+            Control::Unlink { from, to } => {
+                if let Some(entry) = self.process(&to) {
+                    entry.relate(|relations| relations.remove_link(&from));
+                }
+            }
+            Control::UnlinkId { id, from, to } => {
+                let acknowledge = || {
+                    let control = Control::UnlinkIdAck {
+                        id,
+                        from: to.clone(),
+                        to: from.clone(),
+                    };
+                    connection.signal(&control, None);
+                };
+                // In one step: nothing of this process may come to the peer in between.
+                let done = self.process(&to).and_then(|entry| {
+                    entry.relate(|relations| {
+                        relations.unlinked(&from);
+                        acknowledge();
+                    })
+                });
+                if done.is_none() {
+                    acknowledge();
+                }
+            }
+            Control::UnlinkIdAck { id, from, to } => {
+                if let Some(entry) = self.process(&to) {
+                    entry.relate(|relations| relations.unlink_acknowledged(&from, id));
+                }
+            }
+            Control::Exit { from, to, reason } => self.exit_from(&from, &to, reason, Exit::Link),
+            Control::PayloadExit { from, to } => self.exit_from(&from, &to, payload, Exit::Link),
+            Control::Exit2 { from, to, reason } => self.exit_from(&from, &to, reason, Exit::Sent),
+            Control::PayloadExit2 { from, to } => self.exit_from(&from, &to, payload, Exit::Sent),
+            Control::Monitor {
+                from,
+                to,
+                reference,
+            } => self.monitor_from(connection, from, to, reference),
+            Control::Demonitor {
+                from,
+                to,
+                reference,
+            } => self.demonitor_from(&from, &to, &reference),
+            Control::MonitorExit {
+                to,
+                reference,
+                reason,
+                ..
+            } => self.down_from(connection, &to, reference, reason),
+            Control::PayloadMonitorExit { to, reference, .. } => {
+                self.down_from(connection, &to, reference, payload);
+            }
+            Control::SpawnRequest {
+                id,
+                from,
+                leader,
+                module,
+                function,
+                options,
+                ..
+            } => {
+                let request = Requested {
+                    id,
+                    from,
+                    leader,
+                    module,
+                    function,
+                    options,
+                    arguments: payload,
+                };
+                self.spawn_requested(connection, request);
+            }
+            Control::SpawnReply {
+                id,
+                to,
+                flags,
+                result,
+            } => self.spawn_replied(connection, id, &to, flags, result),
+            // There are no group leaders here: nothing prints through one.
+            Control::GroupLeader { .. } => {}
+        }
+    }
+
+    fn hand_over(&self, connection: &Connection, dest: &Dest, message: Term) {
+        if let Some(entry) = self.here(dest) {
+            let credit = connection.gate().take(weight(&message));
+            self.deliver(&entry, message, Some(credit));
+        }
+    }
+
+    fn link_from(&self, connection: &Connection, from: Pid, to: Pid) {
+        let linked = self.related(connection, self.process(&to).as_deref(), |entry| {
+            entry.relate(|relations| relations.linked(&from))
+        });
+        if !linked {
+            send_exit(connection, to, from, Term::atom("noproc"), Exit::Link);
+        }
+    }
+
+    fn monitor_from(&self, connection: &Connection, from: Pid, to: Process, reference: Reference) {
+        let watcher = Watcher {
+            pid: from,
+            monitored: to,
+        };
+        let entry = self.named(&watcher.monitored);
+        let watched = self.related(connection, entry.as_deref(), |entry| {
+            entry.relate(|relations| relations.watched(reference.clone(), watcher.clone()))
+        });
+        if !watched {
+            self.down(reference, watcher, Term::atom("noproc"));
+        }
+    }
+
+    /// Adds to the relations of a process what a peer asked for. Whether there is such a process.
+    fn related(
+        &self,
+        connection: &Connection,
+        entry: Option<&Entry>,
+        add: impl FnOnce(&Entry) -> Option<()>,
+    ) -> bool {
+        let Some(entry) = entry else { return false };
+        if entry.relate(|relations| relations.len()) >= Some(MOST_RELATIONS) {
+            let what = format!("a process has {MOST_RELATIONS} links and monitors already");
+            connection.close(CloseReason::Limit(what));
+        }
+        add(entry).is_some()
+    }
+
+    fn demonitor_from(&self, from: &Pid, to: &Process, reference: &Reference) {
+        let removed = |entry: &Entry| {
+            entry.relate(|relations| relations.unwatched(reference, from)) == Some(true)
+        };
+        if self.named(to).is_some_and(|entry| removed(&entry)) {
+            return;
+        }
+        if let Process::Name(_) = to {
+            // The process may have given up the name since. That is rare, so it may take long.
+            let _ = self.registry.all().iter().any(|entry| removed(entry));
+        }
+    }
+
+    fn exit_from(&self, from: &Pid, to: &Pid, reason: Term, how: Exit) {
+        if let Some(entry) = self.process(to) {
+            let delivered = entry.exit(from, reason, how);
+            self.settle(&entry, delivered);
+        }
+    }
+
+    fn down_from(&self, connection: &Connection, to: &Pid, reference: Reference, reason: Term) {
+        if self.requests.down(&reference, reason.clone()) {
+            return;
+        }
+        let Some(entry) = self.process(to) else {
+            return;
+        };
+        let delivered = entry.down_of(connection.node(), reference.clone(), reason);
+        self.settle(&entry, delivered);
+        // A monitor's alias goes with it.
+        self.registry.remove_alias(&reference);
+    }
+}
+
+/// The node whose process does what the message says.
+fn speaker(control: &Control) -> Option<&crate::etf::Atom> {
+    match control {
+        Control::Link { from, .. }
+        | Control::Exit { from, .. }
+        | Control::PayloadExit { from, .. }
+        | Control::Exit2 { from, .. }
+        | Control::PayloadExit2 { from, .. }
+        | Control::Unlink { from, .. }
+        | Control::UnlinkId { from, .. }
+        | Control::UnlinkIdAck { from, .. }
+        | Control::Monitor { from, .. }
+        | Control::Demonitor { from, .. }
+        | Control::SpawnRequest { from, .. } => Some(&from.node),
+        Control::MonitorExit {
+            from: Process::Pid(from),
+            ..
+        }
+        | Control::PayloadMonitorExit {
+            from: Process::Pid(from),
+            ..
+        } => Some(&from.node),
+        _ => None,
+    }
+}
