@@ -3,8 +3,8 @@
 //! <https://www.erlang.org/doc/apps/erts/erl_dist_protocol.html#protocol-between-connected-nodes>
 
 use crate::etf::{
-    Aside, Atom, EncodeError, Pid, Reference, Term, encode_into, put_atom, put_int, put_pid,
-    put_reference,
+    Aside, Atom, Decoder, EncodeError, Pid, Reference, Term, encode_into, put_atom, put_int,
+    put_pid, put_reference,
 };
 
 /// A process, by its identifier or by the name that it is registered under.
@@ -275,6 +275,36 @@ impl Control {
             None => Ok(control),
             Some(_) => Err(ControlError::Fields(operation)),
         }
+    }
+
+    /// Reads a control message that carries a message to a process, of which there are many, without
+    /// making a term of it. What is none, or not as it is to be, it leaves where it is: then
+    /// [`Control::from_term`] says what it is.
+    #[must_use]
+    pub fn read_send(decoder: &mut Decoder<'_>) -> Option<Self> {
+        let mut ahead = decoder.clone();
+        let (arity, operation) = ahead.small_tuple_of_int()?;
+        let control = match (i64::from(operation), arity) {
+            (op::SEND, 3) => {
+                ahead.atom().ok()?;
+                Self::Send {
+                    to: ahead.pid().ok()?,
+                }
+            }
+            (op::REG_SEND, 4) => {
+                let from = ahead.pid().ok()?;
+                ahead.atom().ok()?;
+                let to = ahead.atom().ok()?;
+                Self::RegSend { from, to }
+            }
+            (op::SEND_SENDER, 3) => Self::SendSender {
+                from: ahead.pid().ok()?,
+                to: ahead.pid().ok()?,
+            },
+            _ => return None,
+        };
+        *decoder = ahead;
+        Some(control)
     }
 
     /// Writes the control message as a term without a version byte.
@@ -657,7 +687,7 @@ impl<A: Aside> Writer<'_, A> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::etf::{Decoder, InPlace, Limits};
+    use crate::etf::{InPlace, Limits};
 
     fn pid(id: u32) -> Pid {
         Pid {
@@ -724,6 +754,28 @@ mod tests {
             control.encode_into(&mut bytes, &mut InPlace).unwrap();
             assert_eq!(Control::from_term(term(bytes)), Ok(control));
         }
+    }
+
+    #[test]
+    fn what_is_read_without_a_term_is_the_same() {
+        let mut sends = 0;
+        for control in every_kind() {
+            let mut bytes = Vec::new();
+            control.encode_into(&mut bytes, &mut InPlace).unwrap();
+            let mut decoder = Decoder::new(&bytes, &[], Limits::default());
+            match Control::read_send(&mut decoder) {
+                Some(read) => {
+                    assert_eq!((read, decoder.remaining()), (control, 0));
+                    sends += 1;
+                }
+                None => assert_eq!(decoder.remaining(), bytes.len()),
+            }
+            // Cut short, it is left alone.
+            let mut decoder = Decoder::new(&bytes[..bytes.len() - 1], &[], Limits::default());
+            assert_eq!(Control::read_send(&mut decoder), None);
+            assert_eq!(decoder.remaining(), bytes.len() - 1);
+        }
+        assert_eq!(sends, 3);
     }
 
     #[test]

@@ -15,14 +15,19 @@ const MAX_REFERENCES: usize = 255;
 /// The bit of a reference's half byte that says that the atom is written out.
 const NEW: u8 = 8;
 
-/// The receiving side's cache.
+/// The receiving side's cache, and the list of the message that is being read.
 ///
 /// Places are few bytes until they are used: a connection that is idle costs 4 KiB for them.
 #[derive(Debug)]
 pub struct Received {
-    /// For each place, where its atom is in `atoms`, plus one.
+    /// For each place, where its atom is in `cached`, plus one.
     places: Box<[u16]>,
+    cached: Vec<Atom>,
+    /// The atoms of the message at hand.
     atoms: Vec<Atom>,
+    /// The header of the message at hand if it had no new atoms: who sends the same kind of message
+    /// again and again sends the same header, and then the list stands already.
+    header: Vec<u8>,
 }
 
 /// Why a header cannot be read.
@@ -44,20 +49,27 @@ impl Default for Received {
     fn default() -> Self {
         Self {
             places: vec![0; PLACES].into(),
+            cached: Vec::new(),
             atoms: Vec::new(),
+            header: Vec::new(),
         }
     }
 }
 
 impl Received {
-    /// Reads a header's list of atoms into `table`, from the count of its references on, and gives the
-    /// number of bytes that it took.
+    /// Reads a header's list of atoms, from the count of its references on, and gives the number of bytes
+    /// that it took. [`Received::atoms`] has them then.
     ///
     /// # Errors
     /// See [`HeaderError`]. The connection cannot go on after one: the caches differ from then on.
-    pub fn read(&mut self, bytes: &[u8], table: &mut Vec<Atom>) -> Result<usize, HeaderError> {
+    pub fn read(&mut self, bytes: &[u8]) -> Result<usize, HeaderError> {
+        if !self.header.is_empty() && bytes.starts_with(&self.header) {
+            return Ok(self.header.len());
+        }
+        self.header.clear();
+        self.atoms.clear();
+        let mut any_new = false;
         let mut reader = Reader { bytes, position: 0 };
-        table.clear();
         let count = usize::from(reader.u8()?);
         if count == 0 {
             return Ok(reader.position);
@@ -81,27 +93,45 @@ impl Received {
                 let atom = text.ok().and_then(|text| Atom::try_from(text).ok());
                 let atom = atom.ok_or(HeaderError::Atom)?;
                 self.put(place, atom.clone());
+                any_new = true;
                 atom
             };
-            table.push(atom);
+            self.atoms.push(atom);
+        }
+        if !any_new {
+            self.header.extend_from_slice(&bytes[..reader.position]);
         }
         Ok(reader.position)
     }
 
+    /// The atoms of the message at hand.
+    #[must_use]
+    pub fn atoms(&self) -> &[Atom] {
+        &self.atoms
+    }
+
+    /// Takes the atoms of the message at hand, for one that is to be read later.
+    pub fn take_atoms(&mut self) -> Vec<Atom> {
+        self.header.clear();
+        std::mem::take(&mut self.atoms)
+    }
+
     fn get(&self, place: u16) -> Result<Atom, HeaderError> {
         let index = usize::from(self.places[usize::from(place)]);
-        let atom = index.checked_sub(1).and_then(|index| self.atoms.get(index));
+        let atom = index
+            .checked_sub(1)
+            .and_then(|index| self.cached.get(index));
         atom.cloned().ok_or(HeaderError::Empty(place))
     }
 
     fn put(&mut self, place: u16, atom: Atom) {
         let index = &mut self.places[usize::from(place)];
         if let Some(used) = usize::from(*index).checked_sub(1) {
-            self.atoms[used] = atom;
+            self.cached[used] = atom;
         } else {
-            self.atoms.push(atom);
+            self.cached.push(atom);
             // There are at most 2,048 places, so at most as many atoms.
-            *index = u16::try_from(self.atoms.len()).unwrap_or(u16::MAX);
+            *index = u16::try_from(self.cached.len()).unwrap_or(u16::MAX);
         }
     }
 }
@@ -268,14 +298,19 @@ fn next_index(message: &[Reference]) -> Option<u8> {
         .flatten()
 }
 
-/// The place that an atom takes: FNV-1a of its bytes. Only our own side has to agree with itself.
+/// The place that an atom takes. Only our own side has to agree with itself, so it is a hash that takes
+/// eight bytes at a time, of the kind that rustc uses.
 fn place_of(text: &str) -> u16 {
-    let hash = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
-    // Fold the better mixed high bits in.
-    let place = (hash ^ (hash >> 15)) % PLACES as u32;
-    u16::try_from(place).unwrap_or_default()
+    const FACTOR: u64 = 0x517c_c1b7_2722_0a95;
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let mut hash = text.len() as u64;
+    for word in words.iter().chain([&last]) {
+        hash = (hash.rotate_left(5) ^ u64::from_le_bytes(*word)).wrapping_mul(FACTOR);
+    }
+    // The high bits are the well mixed ones.
+    u16::try_from(hash >> (64 - PLACES.ilog2())).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -293,11 +328,10 @@ mod tests {
 
     fn exchange(sent: &mut Sent, received: &mut Received, atoms: &[Atom]) -> usize {
         let (bytes, indices) = send(sent, atoms);
-        let mut table = Vec::new();
-        assert_eq!(received.read(&bytes, &mut table), Ok(bytes.len()));
+        assert_eq!(received.read(&bytes), Ok(bytes.len()));
         for (atom, index) in atoms.iter().zip(indices) {
             if let Some(index) = index {
-                assert_eq!(table[usize::from(index)], *atom);
+                assert_eq!(received.atoms()[usize::from(index)], *atom);
             }
         }
         bytes.len()
@@ -331,7 +365,7 @@ mod tests {
     #[test]
     fn no_atoms_are_one_byte() {
         assert_eq!(send(&mut Sent::default(), &[]).0, [0]);
-        assert_eq!(Received::default().read(&[0, 1], &mut Vec::new()), Ok(1));
+        assert_eq!(Received::default().read(&[0, 1]), Ok(1));
     }
 
     #[test]
@@ -343,6 +377,18 @@ mod tests {
         let placed = indices.iter().flatten().count();
         assert_eq!(placed, 255);
         exchange(&mut sent, &mut Received::default(), &[]);
+    }
+
+    #[test]
+    fn a_header_that_comes_again_means_the_same() {
+        let (mut sent, mut received) = (Sent::default(), Received::default());
+        for names in [["a", "b"], ["a", "b"], ["a", "b"], ["b", "a"], ["a", "b"]] {
+            exchange(&mut sent, &mut received, &atoms(&names));
+        }
+        assert_eq!(received.take_atoms(), atoms(&["a", "b"]));
+        exchange(&mut sent, &mut received, &atoms(&["a", "b"]));
+        // One more reference, so that the header only begins the same.
+        exchange(&mut sent, &mut received, &atoms(&["a", "b", "c"]));
     }
 
     #[test]
@@ -359,7 +405,7 @@ mod tests {
     #[test]
     fn damage_has_a_name() {
         let mut received = Received::default();
-        let mut read = |bytes: &[u8]| received.read(bytes, &mut Vec::new());
+        let mut read = |bytes: &[u8]| received.read(bytes);
         assert_eq!(read(&[]), Err(HeaderError::Truncated));
         assert_eq!(read(&[1]), Err(HeaderError::Truncated));
         assert_eq!(read(&[1, 0x07, 5]), Err(HeaderError::Empty(0x705)));
@@ -381,7 +427,7 @@ mod tests {
 
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-            let _ = Received::default().read(&bytes, &mut Vec::new());
+            let _ = Received::default().read(&bytes);
         }
     }
 }

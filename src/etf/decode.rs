@@ -108,7 +108,7 @@ pub fn decode_with(input: &Bytes, limits: Limits) -> Result<Term, DecodeError> {
 }
 
 /// Reads terms one after the other from a buffer; atoms may refer to a message's table.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Decoder<'a> {
     /// What is not yet read.
     rest: &'a [u8],
@@ -291,6 +291,24 @@ impl<'a> Decoder<'a> {
             tags::EXPORT => self.export()?,
             tag => return Err(DecodeError::Tag(tag)),
         })
+    }
+
+    /// Reads the head of a small tuple and its first element if that is a byte, as control messages start:
+    /// gives its arity and the byte.
+    pub(crate) fn small_tuple_of_int(&mut self) -> Option<(u8, u8)> {
+        match self.rest {
+            &[
+                tags::SMALL_TUPLE,
+                arity,
+                tags::SMALL_INTEGER,
+                int,
+                ref rest @ ..,
+            ] => {
+                self.rest = rest;
+                Some((arity, int))
+            }
+            _ => None,
+        }
     }
 
     /// Reads a term that has to be an atom.

@@ -90,7 +90,6 @@ impl Decoder {
             messages: Messages {
                 cache: options.atom_cache().then(Received::default),
                 fragments: options.fragments(),
-                table: Vec::new(),
                 limits: options.limits,
             },
             max_message: options.max_message,
@@ -221,7 +220,7 @@ impl Decoder {
             Destination::Frame(body) => {
                 let Opened { start, first } = self.messages.open(&body)?;
                 if let Some((sequence, id)) = first {
-                    let atoms = std::mem::take(&mut self.messages.table);
+                    let atoms = self.messages.take_atoms();
                     self.assemblies.start(sequence, id, body, start, atoms)?
                 } else {
                     self.trust = self.trust.max(body.len());
@@ -301,7 +300,7 @@ fn small_frame(
     let Some((sequence, id)) = first else {
         return messages.read(&body[start..]).map(Some);
     };
-    let atoms = std::mem::take(&mut messages.table);
+    let atoms = messages.take_atoms();
     let data = BytesMut::from(&body[start..]);
     match assemblies.start(sequence, id, data, 0, atoms)? {
         Some(whole) => whole_message(whole, messages.limits).map(Some),
@@ -324,8 +323,6 @@ struct Messages {
     /// The atoms that the peer keeps here, if that was agreed on.
     cache: Option<Received>,
     fragments: bool,
-    /// The atoms of the message at hand.
-    table: Vec<Atom>,
     limits: Limits,
 }
 
@@ -374,7 +371,7 @@ impl Messages {
             _ => return Err(wrong()),
         };
         let header = match &mut self.cache {
-            Some(cache) => cache.read(&body[start..], &mut self.table)?,
+            Some(cache) => cache.read(&body[start..])?,
             None if start == 1 => 0,
             None => return Err(wrong()),
         };
@@ -384,13 +381,22 @@ impl Messages {
         })
     }
 
+    fn atoms(&self) -> &[Atom] {
+        self.cache.as_ref().map_or(&[], Received::atoms)
+    }
+
+    fn take_atoms(&mut self) -> Vec<Atom> {
+        let cache = self.cache.as_mut();
+        cache.map(Received::take_atoms).unwrap_or_default()
+    }
+
     fn read(&self, data: &[u8]) -> Result<Incoming, Malformed> {
-        let decoder = etf::Decoder::new(data, &self.table, self.limits);
+        let decoder = etf::Decoder::new(data, self.atoms(), self.limits);
         incoming(decoder, self.versions())
     }
 
     fn read_shared(&self, data: &Bytes) -> Result<Incoming, Malformed> {
-        let decoder = etf::Decoder::sharing(data, &self.table, self.limits);
+        let decoder = etf::Decoder::sharing(data, self.atoms(), self.limits);
         incoming(decoder, self.versions())
     }
 
@@ -416,7 +422,10 @@ fn incoming(mut decoder: etf::Decoder<'_>, versions: Versions) -> Result<Incomin
     if versions == Versions::Each {
         decoder.version().map_err(in_control)?;
     }
-    let control = Control::from_term(decoder.term().map_err(in_control)?)?;
+    let control = match Control::read_send(&mut decoder) {
+        Some(control) => control,
+        None => Control::from_term(decoder.term().map_err(in_control)?)?,
+    };
     let payload = if control.has_payload() {
         let in_payload = failed("the payload");
         if versions == Versions::Each {

@@ -12,6 +12,10 @@ use crate::etf::{Aside, Atom, EncodeError, Term, encode_into};
 
 /// How much of a message a fragment carries: as much as OTP's.
 pub(super) const FRAGMENT: usize = 64 * 1024;
+/// Up to how much of a message goes whole as long as the peer reads fast: the operating system's own
+/// buffers hold as much, and it has no way to let anything pass. The BEAM takes a binary that came whole
+/// for its own; one that came in pieces it has to put together first.
+const WHOLE: usize = 2 * 1024 * 1024;
 /// Binaries from this size on are written from where they are.
 const SHARED: usize = 8 * 1024;
 /// How much room for a message is kept on a connection at rest.
@@ -23,6 +27,8 @@ pub(super) struct Encoder {
     /// The atoms that the peer keeps, if that was agreed on.
     atoms: Option<Sent>,
     fragments: bool,
+    /// From how many bytes on messages are divided.
+    divide_from: usize,
     /// The message at hand, without the binaries in `shared`.
     message: Vec<u8>,
     /// Binaries of the message at hand, and where in `message` they stand.
@@ -44,6 +50,7 @@ impl Encoder {
         Self {
             atoms: options.atom_cache().then(Sent::default),
             fragments: options.fragments(),
+            divide_from: WHOLE,
             message: Vec::new(),
             shared: Vec::new(),
             last_sequence: 0,
@@ -65,7 +72,7 @@ impl Encoder {
             let length =
                 self.message.len() + self.shared.iter().map(|(_, b)| b.len()).sum::<usize>();
             match payload {
-                Some(_) if self.fragments && length > FRAGMENT => {
+                Some(_) if self.fragments && length > self.divide_from => {
                     Ok(Some(self.first_fragment(end, length, out)))
                 }
                 _ => self.frame(length, out).map(|()| None),
@@ -76,6 +83,11 @@ impl Encoder {
         }
         self.shared.clear();
         result
+    }
+
+    /// Whether the peer reads so slowly that others should not have to wait for a long message.
+    pub(super) fn set_slow(&mut self, slow: bool) {
+        self.divide_from = if slow { FRAGMENT } else { WHOLE };
     }
 
     /// Gives back room that a connection at rest does not need.

@@ -177,6 +177,12 @@ impl Outbox {
         }
     }
 
+    /// Tells whether the peer reads slowly: then messages are divided into fragments already from 64 KiB
+    /// on, else from 2 MiB on.
+    pub fn set_slow(&mut self, slow: bool) {
+        self.encoder.set_slow(slow);
+    }
+
     /// Gives back room that a connection at rest does not need.
     pub fn shrink(&mut self) {
         self.next.shrink();

@@ -213,6 +213,11 @@ impl Shared {
         any
     }
 
+    /// Tells whether the peer reads slowly.
+    pub(super) fn set_slow(&self, slow: bool) {
+        self.state().outbox.set_slow(slow);
+    }
+
     /// Gives back room that a connection at rest does not need.
     pub(super) fn shrink(&self) {
         self.state().outbox.shrink();

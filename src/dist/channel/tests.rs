@@ -34,6 +34,13 @@ fn send(from: u32, to: u32) -> Control {
     }
 }
 
+/// An outbox that divides messages from 64 KiB on.
+fn outbox(flags: Flags) -> Outbox {
+    let mut outbox = Outbox::new(&options(flags));
+    outbox.set_slow(true);
+    outbox
+}
+
 /// Takes everything out of an outbox, as a writer does.
 fn drain(outbox: &mut Outbox) -> Vec<u8> {
     let (mut bytes, mut batch) = (Vec::new(), Batch::default());
@@ -118,8 +125,24 @@ fn frames_are_as_the_protocol_has_them() {
 }
 
 #[test]
-fn a_long_message_goes_in_fragments_of_64_kib() {
+fn a_long_message_goes_whole_to_a_fast_peer() {
     let mut outbox = Outbox::new(&options(BOTH));
+    let mut decoder = Decoder::new(&options(BOTH));
+    for (size, kind) in [(2 << 20, 69), (1 << 20, 68)] {
+        let binary = Term::binary(vec![5; size]);
+        outbox
+            .push(&send(1, 2), Some(&binary), Urgency::Message)
+            .unwrap();
+        let bytes = drain(&mut outbox);
+        assert_eq!(bytes[5], kind);
+        let got = feed(&mut decoder, &bytes, usize::MAX).unwrap();
+        assert_eq!(got, [message(send(1, 2), binary)]);
+    }
+}
+
+#[test]
+fn a_long_message_goes_in_fragments_of_64_kib_to_a_slow_one() {
+    let mut outbox = outbox(BOTH);
     let binary = Term::binary(vec![5; 150_000]);
     outbox
         .push(&send(1, 2), Some(&binary), Urgency::Message)
@@ -153,7 +176,7 @@ fn a_long_message_goes_in_fragments_of_64_kib() {
 
 #[test]
 fn long_messages_of_several_senders_are_mixed_and_each_sender_stays_in_order() {
-    let mut outbox = Outbox::new(&options(BOTH));
+    let mut outbox = outbox(BOTH);
     let long = |byte| Term::binary(vec![byte; 1 << 20]);
     for sender in 1..=3 {
         let binary = long(u8::try_from(sender).unwrap());
@@ -184,7 +207,7 @@ fn long_messages_of_several_senders_are_mixed_and_each_sender_stays_in_order() {
 
 #[test]
 fn a_signal_neither_waits_nor_overtakes() {
-    let mut outbox = Outbox::new(&options(BOTH));
+    let mut outbox = outbox(BOTH);
     let binary = Term::binary(vec![1; 1 << 20]);
     for sender in 1..=2 {
         outbox
@@ -246,7 +269,7 @@ fn a_message_that_cannot_be_written_leaves_no_trace() {
 #[test]
 fn large_binaries_are_neither_copied_out_nor_in() {
     let bytes = Bytes::from(vec![3; 1 << 20]);
-    let mut outbox = Outbox::new(&options(BOTH));
+    let mut outbox = outbox(BOTH);
     let term = Term::Tuple(vec![Term::atom("data"), Term::binary(bytes.clone())]);
     outbox
         .push(&send(1, 2), Some(&term), Urgency::Message)
@@ -463,7 +486,7 @@ proptest! {
         step in prop_oneof![1_usize..100, 1_usize..100_000],
         drained in 0_usize..5,
     ) {
-        let mut outbox = Outbox::new(&options(flags));
+        let mut outbox = outbox(flags);
         let (mut batch, mut wire) = (Batch::default(), Vec::new());
         for (number, (sender, payload)) in sent.iter().enumerate() {
             let control = send(*sender, 9);

@@ -15,6 +15,8 @@ use crate::dist::close::CloseReason;
 
 /// How long a connection that is closed here may take to write what still waits.
 const FLUSH: Duration = Duration::from_millis(500);
+/// A peer that takes this long for one batch reads slowly; one that needs a quarter of it no longer.
+const SLOW: Duration = Duration::from_millis(200);
 /// A frame of no bytes.
 const TICK: [u8; 4] = [0; 4];
 
@@ -28,6 +30,7 @@ pub(super) async fn run<W: AsyncWrite + Unpin>(io: W, shared: Arc<Shared>) {
         shared,
         batch: Batch::default(),
         written: 0,
+        slow: false,
         ticker: Ticker::default(),
         next_check: Box::pin(sleep(shared.tick_time() / u32::from(CHECKS))),
     };
@@ -56,6 +59,7 @@ struct Writer<'a, W> {
     shared: &'a Shared,
     batch: Batch,
     written: u64,
+    slow: bool,
     ticker: Ticker,
     next_check: Pin<Box<Sleep>>,
 }
@@ -65,14 +69,9 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
     async fn run(&mut self) -> Result<(), CloseReason> {
         while !self.shared.is_closing() {
             if self.batch.has_remaining() {
-                tokio::select! {
-                    written = self.io.write_buf(&mut self.batch) => self.count(written?)?,
-                    () = &mut self.next_check => self.check()?,
-                    () = self.shared.work() => {}
-                }
-                if !self.batch.has_remaining() {
-                    self.io.flush().await?;
-                }
+                let started = Instant::now();
+                self.write().await?;
+                self.pace(started.elapsed());
             } else if !self.shared.take(&mut self.batch) {
                 tokio::select! {
                     () = self.shared.work() => {}
@@ -81,6 +80,27 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
             }
         }
         Ok(())
+    }
+
+    /// Writes the batch, unless there comes a reason to end.
+    async fn write(&mut self) -> Result<(), CloseReason> {
+        while self.batch.has_remaining() && !self.shared.is_closing() {
+            tokio::select! {
+                written = self.io.write_buf(&mut self.batch) => self.count(written?)?,
+                () = &mut self.next_check => self.check()?,
+                () = self.shared.work() => {}
+            }
+        }
+        Ok(self.io.flush().await?)
+    }
+
+    /// Notes how long the peer took for a batch.
+    fn pace(&mut self, took: Duration) {
+        let slow = took > if self.slow { SLOW / 4 } else { SLOW };
+        if slow != self.slow {
+            self.slow = slow;
+            self.shared.set_slow(slow);
+        }
     }
 
     fn count(&mut self, written: usize) -> Result<(), CloseReason> {
