@@ -8,6 +8,7 @@ mod support;
 mod world;
 
 mod connecting;
+mod examples;
 mod faults;
 mod handshake;
 mod places;

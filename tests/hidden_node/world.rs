@@ -6,7 +6,7 @@ pub use rendez::Node;
 use rendez::node::Builder;
 use rendez::{NodeName, Secret};
 
-pub use crate::support::{Beam, BeamOptions, Epmd, Lan, beam_is_installed, free_tcp_port};
+pub use crate::support::{Beam, BeamOptions, Epmd, Example, Lan, beam_is_installed, free_tcp_port};
 
 /// Far more than anything here needs on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
