@@ -47,6 +47,9 @@ pub enum CloseReason {
     /// The peer came back over a new connection.
     #[error("a newer connection to the same node took its place")]
     Replaced,
+    /// It is not known any more: whoever was told of it had fallen behind ([`crate::node::NodeEvents`]).
+    #[error("it ended unheard")]
+    Unheard,
     /// The operating system reported an error.
     #[error("the connection broke: {0}")]
     Broken(String),

@@ -3,10 +3,11 @@
 
 use crate::etf::{Atom, Term};
 
+use super::connection::Connection;
 use super::erpc::Apply;
 use super::exception::Exception;
 use super::functions::{Context, Functions};
-use super::{Node, Shared, atom_of};
+use super::{Node, Shared};
 
 /// The process that `net_adm:ping/1` asks.
 pub(super) const NAME: Atom = Atom::new("net_kernel");
@@ -154,14 +155,27 @@ fn own(node: &Node) -> Term {
 }
 
 fn nodes(node: &Node, kind: &str) -> Result<Term, Exception> {
-    let names = match kind {
+    let names: Vec<Connection> = match kind {
         "this" => return Ok(Term::List(vec![own(node)])),
+        "visible" => node
+            .0
+            .table
+            .all()
+            .into_iter()
+            .filter(Connection::is_visible)
+            .collect(),
         // To a hidden node, all others are hidden too.
-        "visible" => Vec::new(),
-        "hidden" | "connected" | "known" => node.nodes(),
+        "hidden" => node
+            .0
+            .table
+            .all()
+            .into_iter()
+            .filter(|it| !it.is_visible())
+            .collect(),
+        "connected" | "known" => node.0.table.all(),
         _ => return Err(Exception::badarg()),
     };
-    let mut names: Vec<_> = names.iter().map(|name| atom_of(name).into()).collect();
+    let mut names: Vec<_> = names.iter().map(|it| it.node().clone().into()).collect();
     if kind == "known" {
         names.push(own(node));
     }

@@ -37,6 +37,7 @@ mod kernel;
 mod listen;
 #[cfg(test)]
 mod local_tests;
+mod monitor_nodes;
 pub mod pg;
 mod ping;
 mod presence;
@@ -78,6 +79,7 @@ pub use exception::Exception;
 pub use functions::{Context, Functions};
 pub use global::Global;
 use ids::Ids;
+pub use monitor_nodes::NodeEvents;
 pub use process::Process;
 pub use received::{Dest, ExitReason, Received, SendFailed};
 pub use registry::RegisterError;

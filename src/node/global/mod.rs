@@ -23,6 +23,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, oneshot};
 use tokio::task::AbortHandle;
 
+use crate::dist::{Flags, Peer};
 use crate::etf::{Atom, Pid, Reference, Term};
 use crate::name::NodeName;
 
@@ -287,7 +288,21 @@ impl Server {
                 let call = gen_call(self.agent(asker).pid(), &reference, request);
                 shared.tell(&Dest::Remote(NAME, node), call);
             }
-            Output::Monitor(pid) => self.names.monitor(shared, &pid),
+            Output::Monitor(pid)
+                if shared.is_own_node(&pid.node) || shared.link_up(&pid.node).is_some() =>
+            {
+                self.names.monitor(shared, &pid);
+            }
+            // As a BEAM does: the names of a node may come before the connection to it.
+            Output::Monitor(pid) => self.later(shared, async move |server, shared| {
+                connect(&shared, &pid.node).await;
+                server.change(&shared, |state| {
+                    if state.is_watched(&pid) {
+                        server.names.monitor(&shared, &pid);
+                    }
+                    Vec::new()
+                });
+            }),
             Output::Demonitor(pid) => self.names.demonitor(shared, &pid),
             Output::Connect(node) if shared.link_up(&node).is_some() => {
                 return state.connected(&node, true);
@@ -423,21 +438,18 @@ async fn follow_connections(
             return;
         };
         server.change(&shared, |state| match event {
-            Ok(NodeEvent::Up(peer)) => come(&shared, state, atom_of(&peer.name)),
+            Ok(NodeEvent::Up(peer)) => come(state, &peer),
             Ok(NodeEvent::Down(peer, _)) => state.node_down(&atom_of(&peer.name)),
             Err(RecvError::Lagged(_)) => {
-                let nodes: Vec<Atom> = shared.table.nodes().iter().map(atom_of).collect();
-                let gone: Vec<Atom> = state
-                    .up()
-                    .filter(|node| !nodes.contains(node))
-                    .cloned()
-                    .collect();
+                let connections = shared.table.all();
+                let is_there = |node: &&Atom| connections.iter().any(|it| it.node() == *node);
+                let gone: Vec<Atom> = state.up().filter(|node| !is_there(node)).cloned().collect();
                 let mut out = Vec::new();
                 for node in &gone {
                     out.extend(state.node_down(node));
                 }
-                for node in nodes {
-                    out.extend(come(&shared, state, node));
+                for connection in &connections {
+                    out.extend(come(state, connection.peer()));
                 }
                 out
             }
@@ -447,9 +459,9 @@ async fn follow_connections(
 }
 
 /// A connection is there; of hidden ones nothing is to be known.
-fn come(shared: &Shared, state: &mut State, node: Atom) -> Vec<Output> {
-    if shared.link_up(&node).is_some_and(|link| link.is_visible()) {
-        state.node_up(node)
+fn come(state: &mut State, peer: &Peer) -> Vec<Output> {
+    if peer.flags.contains(Flags::PUBLISHED) {
+        state.node_up(atom_of(&peer.name))
     } else {
         Vec::new()
     }

@@ -263,6 +263,11 @@ impl State {
         self.asked.get(&id).is_some_and(waits)
     }
 
+    /// Whether a name or a lock depends on a process.
+    pub fn is_watched(&self, pid: &Pid) -> bool {
+        self.tables.is_watched(pid)
+    }
+
     /// A local request, of which [`Output::Done`] will tell.
     pub fn request(&mut self, id: u64, request: Request) -> Vec<Output> {
         let mut out = Vec::new();

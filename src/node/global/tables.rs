@@ -163,6 +163,10 @@ impl Tables {
         }
     }
 
+    pub fn is_watched(&self, pid: &Pid) -> bool {
+        self.watched.contains_key(pid)
+    }
+
     fn watch(&mut self, pid: &Pid, out: &mut Vec<Output>) {
         let count = self.watched.entry(pid.clone()).or_insert(0);
         *count += 1;
