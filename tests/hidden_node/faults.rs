@@ -10,7 +10,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rendez::dist::{CloseReason, DialOptions, Identity, dial};
 use rendez::epmd::Client;
 use rendez::epmd::codec::Name;
-use rendez::node::NodeEvent;
+use rendez::etf::{Atom, Pid, Reference, Term};
+use rendez::node::{Monitored, NodeEvent, Process, Received};
 use rendez::{NodeName, Secret};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -225,6 +226,83 @@ fn told(reason: &CloseReason) -> String {
     }
 }
 
+/// Links and monitors between a process of ours and one of the victim's, and the same between the watcher and
+/// the victim.
+struct Bound {
+    ours: Process,
+    theirs: Pid,
+    monitors: [Reference; 2],
+}
+
+impl Bound {
+    async fn new(field: &mut Field) -> Self {
+        let mut ours = field.node.process();
+        ours.trap_exit(true);
+        ours.register(Atom::new("ours")).unwrap();
+        let node = field.node.name().to_string();
+        field.victim.eval(&format!(
+            "Kept = spawn(fun() -> process_flag(trap_exit, true), Self = self(), register(theirs, Self), \
+                {{ours, '{node}'}} ! Self, \
+                M = monitor(process, {{ours, '{node}'}}), \
+                L = fun L(Log) -> receive {{take, From}} -> From ! {{log, lists:sort(Log)}}, L([]); \
+                    {{'DOWN', M, _, _, R}} -> L([{{down, R}} | Log]); {{'EXIT', _, R}} -> L([{{exit, R}} | Log]) end end, \
+                L([]) end)"
+        ));
+        let told = ours.receive_timeout(PATIENCE).await;
+        let Some(Received::Message(Term::Pid(theirs))) = told else {
+            panic!("no pid: {told:?}");
+        };
+        let by_name = Monitored::Name(Atom::new("theirs"), theirs.node.clone());
+        let monitors = [
+            ours.monitor(Monitored::Pid((*theirs).clone())).await,
+            ours.monitor(by_name).await,
+        ];
+        ours.link(&theirs).await;
+        let victim = field.victim_name();
+        field.watcher.eval(&format!(
+            "Monitor = monitor(process, {{theirs, '{victim}'}})"
+        ));
+        Self {
+            ours,
+            theirs: *theirs,
+            monitors,
+        }
+    }
+
+    /// Both sides hear of the end, with the reason of a connection that is gone.
+    async fn broken(mut self, field: &mut Field) {
+        let noconnection = Term::atom("noconnection");
+        let mut heard = Vec::new();
+        for _ in 0..3 {
+            match self.ours.receive_timeout(PATIENCE).await {
+                Some(Received::Down {
+                    reference, reason, ..
+                }) => {
+                    assert_eq!(reason, noconnection);
+                    assert!(self.monitors.contains(&reference));
+                    heard.push("down");
+                }
+                Some(Received::Exit { from, reason }) => {
+                    assert_eq!((from, reason), (self.theirs.clone(), noconnection.clone()));
+                    heard.push("exit");
+                }
+                other => panic!("{other:?} after {heard:?}"),
+            }
+        }
+        heard.sort_unstable();
+        assert_eq!(heard, ["down", "down", "exit"]);
+        let fired = "receive {'DOWN', Monitor, _, _, Why} -> Why after 30000 -> late end";
+        assert_eq!(field.watcher.eval(fired), "noconnection");
+    }
+
+    /// What a victim that lives heard.
+    fn victim_heard(field: &mut Field) {
+        let log = "(fun() -> Kept ! {take, self()}, receive {log, Log} -> Log after 5000 -> late end end)()";
+        let heard = field.victim.eval(log);
+        assert_eq!(heard, "[{down,noconnection},{exit,noconnection}]");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_that_drops_packets_longer_than_the_tick_time() {
     let Some(mut field) = Field::new(TICK_TIME, "a link that drops packets").await else {
@@ -238,15 +316,18 @@ async fn a_link_that_drops_packets_longer_than_the_tick_time() {
     assert_eq!(field.watcher.eval(TAKE), "[]");
     assert!(field.events.try_recv().is_err());
 
+    let bound = Bound::new(&mut field).await;
     let fault = clock();
     field.lan.cut(1, true).unwrap();
     let (ours, theirs) = field.down_since(fault).await;
     assert_eq!(ours.reason, theirs.reason);
     alike("a link that drops packets", ours.after, theirs.after);
+    bound.broken(&mut field).await;
     // The victim has lost both as well.
     field
         .victim
         .wait_until("nodes(connected)", PATIENCE, |nodes| nodes == "[]");
+    Bound::victim_heard(&mut field);
     field.lan.cut(1, false).unwrap();
     field.reach().await;
 }
@@ -256,11 +337,13 @@ async fn a_peer_that_is_killed() {
     let Some(mut field) = Field::new(TICK_TIME, "a peer that is killed").await else {
         return;
     };
+    let bound = Bound::new(&mut field).await;
     let fault = clock();
     field.victim.signal("KILL");
     let (ours, theirs) = field.down_since(fault).await;
     assert_eq!(ours.reason, theirs.reason);
     alike("a peer that is killed", ours.after, theirs.after);
+    bound.broken(&mut field).await;
     let error = field.node.connect(&field.victim_name()).await.unwrap_err();
     assert!(
         matches!(error.reason(), "not_registered" | "refused"),
@@ -432,6 +515,54 @@ async fn a_peer_that_floods() {
             .is_ok_and(|event| matches!(event, NodeEvent::Up(peer) if peer.name == watcher))
     );
     assert!(field.events.try_recv().is_err(), "no connection went");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_floods_a_process_that_does_not_keep_up() {
+    let Some(mut field) = Field::new(TICK_TIME, "a process that does not keep up").await else {
+        return;
+    };
+    let watcher = name(&field.watcher.name);
+    field.node.ping(&watcher, PATIENCE).await.unwrap();
+    let mut slow = field.node.process();
+    slow.register(Atom::new("slow")).unwrap();
+    let before = resident();
+    let ours = field.node.name().to_string();
+    let send = format!(
+        "B = binary:copy(<<7>>, 1 bsl 20), spawn(fun() -> [{{slow, '{ours}'}} ! {{N, B}} || N <- lists:seq(1, 200)] end), ok"
+    );
+    field.victim.eval(&send);
+    // For a while it takes nothing. What cannot wait here waits there, and others are not concerned.
+    sleep(TICK_TIME / 2).await;
+    field.node.ping(&watcher, PATIENCE).await.unwrap();
+    let grown = resident().saturating_sub(before);
+    println!("a slow process: {} KiB wait for it", grown / 1024);
+    assert!(grown < 100 << 20, "grown by {grown} bytes");
+    for number in 1..=200 {
+        let message = slow.receive_timeout(PATIENCE).await;
+        let Some(Received::Message(Term::Tuple(message))) = message else {
+            panic!("{message:?} where message {number} was due");
+        };
+        assert_eq!(message[0], Term::Int(number));
+        assert_eq!(
+            message[1].as_binary().map(|bytes| bytes.len()),
+            Some(1 << 20)
+        );
+    }
+    field.reach().await;
+    field.forget().await;
+
+    // Then it takes nothing for ever: that connection ends, with its reason, and no other.
+    field.victim.eval(&send);
+    let victim = field.victim_name();
+    let event = timeout(PATIENCE, field.events.recv()).await.unwrap();
+    let Ok(NodeEvent::Down(peer, reason)) = event else {
+        panic!("{event:?}");
+    };
+    println!("a process that takes nothing: {reason}");
+    assert_eq!(peer.name, victim);
+    assert_eq!(field.node.nodes(), [watcher.clone()]);
+    field.node.ping(&watcher, PATIENCE).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
