@@ -15,6 +15,7 @@ mod session;
 #[cfg(test)]
 mod simulation;
 mod socket;
+mod trouble;
 
 pub use announcer::{Announcer, Now};
 pub use config::{

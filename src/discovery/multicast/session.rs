@@ -9,14 +9,13 @@ use tokio::time::{Instant, sleep_until};
 use super::announcer::{Announcer, Now, boot_id};
 use super::counters::Counters;
 use super::socket::{Plan, Sockets};
+use super::trouble::Trouble;
 use super::{Multicast, SharedCounters};
 use crate::discovery::{Feed, Observation, Signal};
 use crate::name::NodeName;
 
 /// How often the interfaces are looked at, and whether something is wrong.
 pub(super) const LOOK: Duration = Duration::from_secs(3);
-/// How soon another trouble is told after one was.
-pub(super) const TELL_AGAIN: Duration = Duration::from_secs(30);
 /// How often refused datagrams are logged.
 const LOG_AGAIN: Duration = Duration::from_secs(60);
 
@@ -27,12 +26,7 @@ pub(super) struct Session {
     sockets: Sockets,
     announcer: Announcer,
     counters: SharedCounters,
-    /// Why the last announcement went nowhere.
-    not_sent: Option<String>,
-    /// What is wrong with the sockets.
-    problem: Option<String>,
-    /// The last trouble told, and when.
-    told: Option<(String, Instant)>,
+    trouble: Trouble,
     logged: (Counters, Instant),
 }
 
@@ -58,9 +52,7 @@ impl Session {
             announcer: Announcer::new(key, own, config.interval, boot, rng.random(), now),
             clock,
             counters,
-            not_sent: None,
-            problem,
-            told: None,
+            trouble: Trouble::new(problem),
             logged: (Counters::default(), Instant::now()),
         }
     }
@@ -112,7 +104,7 @@ impl Session {
         while let Some(datagram) = self.announcer.poll_transmit() {
             let sent = self.sockets.send(&datagram);
             self.announcer.count_send_errors(sent.failed);
-            self.not_sent = (sent.went == 0).then(|| sent.trouble());
+            self.trouble.sent(sent);
         }
         self.counters.set(self.announcer.counters());
         while let Some(observation) = self.announcer.poll_observation() {
@@ -123,7 +115,7 @@ impl Session {
     /// Sees whether interfaces came or went, and whether something is wrong.
     async fn look(&mut self) {
         let scan = self.sockets.scan();
-        self.problem = scan.problem;
+        self.trouble.scanned(scan.problem);
         if scan.new_links {
             self.announcer.refresh(self.clock.now());
         }
@@ -133,22 +125,8 @@ impl Session {
 
     /// Tells what is wrong, when it is news.
     async fn tell_trouble(&mut self) {
-        let trouble = self
-            .problem
-            .clone()
-            .or_else(|| self.not_sent.clone())
-            .or_else(|| self.announcer.complaint(self.clock.now()));
-        let Some(trouble) = trouble else {
-            // What comes back after it was away is news.
-            self.told = self.told.take().filter(|(_, at)| at.elapsed() < TELL_AGAIN);
-            return;
-        };
-        // A forger can change the words of a complaint with each datagram, but not make us chatter.
-        let is_news = self.told.as_ref().is_none_or(|(told, at)| {
-            *told != trouble && (at.elapsed() >= TELL_AGAIN || self.problem.is_some())
-        });
-        if is_news {
-            self.told = Some((trouble.clone(), Instant::now()));
+        let complaint = || self.announcer.complaint(self.clock.now());
+        if let Some(trouble) = self.trouble.news(complaint) {
             self.feed.tell(Observation::Failed(trouble)).await;
         }
     }

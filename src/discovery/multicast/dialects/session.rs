@@ -4,8 +4,9 @@ use rand::RngExt;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Announcements, Herald, SharedDialectCounters};
-use crate::discovery::multicast::session::{Clock, LOOK, TELL_AGAIN, is_of_loopback, until};
+use crate::discovery::multicast::session::{Clock, LOOK, is_of_loopback, until};
 use crate::discovery::multicast::socket::{Plan, Sockets};
+use crate::discovery::multicast::trouble::Trouble;
 use crate::discovery::{Feed, Observation, Signal};
 
 /// One run of the provider.
@@ -15,12 +16,7 @@ pub(super) struct Session {
     sockets: Sockets,
     herald: Herald,
     counters: SharedDialectCounters,
-    /// Why the last announcement went nowhere.
-    not_sent: Option<String>,
-    /// What is wrong with the sockets.
-    problem: Option<String>,
-    /// The last trouble told, and when.
-    told: Option<(String, Instant)>,
+    trouble: Trouble,
 }
 
 impl Session {
@@ -56,9 +52,7 @@ impl Session {
             sockets,
             herald,
             counters,
-            not_sent: None,
-            problem,
-            told: None,
+            trouble: Trouble::new(problem),
         }
     }
 
@@ -80,7 +74,7 @@ impl Session {
                 () = sleep_until(look) => {
                     look = Instant::now() + LOOK;
                     let scan = self.sockets.scan();
-                    self.problem = scan.problem;
+                    self.trouble.scanned(scan.problem);
                     if scan.new_links {
                         self.herald.refresh(self.clock.now());
                     }
@@ -100,7 +94,7 @@ impl Session {
         while let Some(datagram) = self.herald.poll_transmit() {
             let sent = self.sockets.send(&datagram);
             self.herald.count_send_errors(sent.failed);
-            self.not_sent = (sent.went == 0).then(|| sent.trouble());
+            self.trouble.sent(sent);
         }
         self.counters.set(self.herald.counters());
         while let Some(observation) = self.herald.poll_observation() {
@@ -110,21 +104,8 @@ impl Session {
 
     /// Tells what is wrong, when it is news.
     async fn tell_trouble(&mut self) {
-        let trouble = self
-            .problem
-            .clone()
-            .or_else(|| self.not_sent.clone())
-            .or_else(|| self.herald.complaint(self.clock.now()));
-        let Some(trouble) = trouble else {
-            // What comes back after it was away is news.
-            self.told = self.told.take().filter(|(_, at)| at.elapsed() < TELL_AGAIN);
-            return;
-        };
-        let is_news = self.told.as_ref().is_none_or(|(told, at)| {
-            *told != trouble && (at.elapsed() >= TELL_AGAIN || self.problem.is_some())
-        });
-        if is_news {
-            self.told = Some((trouble.clone(), Instant::now()));
+        let complaint = || self.herald.complaint(self.clock.now());
+        if let Some(trouble) = self.trouble.news(complaint) {
             self.feed.tell(Observation::Failed(trouble)).await;
         }
     }
