@@ -1,9 +1,8 @@
 //! The Erlang Port Mapper Daemon: the register of the nodes on a host, under TCP port 4369.
 //!
-//! The crate has a codec and a client of its own, not those of `erl_dist`, for three reasons. The NIF
-//! is built without `erl_dist`, and its `epmd` provider asks EPMD for names. A name that a foreign
-//! EPMD sends has to be bounded and valid before it is kept. And `rendez epmd` is a server, which
-//! needs the other direction of every packet.
+//! The crate has a codec and a client of its own, not those of the crate `erl_dist`, for two reasons. A
+//! name that a foreign EPMD sends has to be bounded and valid before it is kept. And `rendez epmd` is a
+//! server, which needs the other direction of every packet.
 
 #[cfg(any(feature = "discovery", feature = "dist"))]
 mod client;
