@@ -120,7 +120,13 @@ impl Exception {
 
 impl fmt::Display for Exception {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.class(), self.reason())
+        write!(f, "{}:{}", self.class(), self.reason())?;
+        if let Self::Error { stack, .. } = self
+            && let Some(innermost) = stack.first()
+        {
+            write!(f, " in {innermost}")?;
+        }
+        Ok(())
     }
 }
 
@@ -149,6 +155,14 @@ mod tests {
         let thrown = Exception::Throw(Term::Int(1)).into_exit_reason();
         let uncaught = Term::Tuple(vec![Term::atom("nocatch"), Term::Int(1)]);
         assert_eq!(thrown, Term::Tuple(vec![uncaught, Term::NIL]));
+    }
+
+    #[test]
+    fn it_says_what_was_raised_and_where() {
+        let undef = Exception::undef(Term::atom("m"), Term::atom("f"), Term::NIL);
+        assert_eq!(undef.to_string(), "error:undef in {m,f,[],[]}");
+        assert_eq!(Exception::badarg().to_string(), "error:badarg");
+        assert_eq!(Exception::Exit(Term::Int(1)).to_string(), "exit:1");
     }
 
     #[test]

@@ -197,9 +197,9 @@ impl Shared {
     }
 
     fn down_from(&self, connection: &Connection, to: &Pid, reference: Reference, reason: Term) {
-        if self.requests.down(&reference, reason.clone()) {
+        let Some(reason) = self.requests.down(&reference, reason) else {
             return;
-        }
+        };
         let Some(entry) = self.process(to) else {
             return;
         };

@@ -53,7 +53,8 @@ pub(super) fn answer(shared: &Shared, request: &Term) -> Term {
     match (name.unwrap_or(request).as_atom()).map(Atom::as_str) {
         // Whoever gets through has proved the cookie.
         Some("is_auth") => Term::atom("yes"),
-        Some("ticktime") => Term::Int(seconds(shared)),
+        // In milliseconds, as OTP's keeps it.
+        Some("ticktime") => Term::Int(seconds(shared).saturating_mul(1000)),
         Some("longnames") => shared.identity.name.is_long().into(),
         Some("nodename") => shared.ids.node().clone().into(),
         _ => Term::Tuple(vec![Term::atom("error"), Term::atom("notsup")]),

@@ -293,7 +293,10 @@ mod tests {
         let ask = |request| node.call_server(kernel::NAME, request, PATIENCE);
         let ping = tuple([Term::atom("is_auth"), Term::atom("a@b")]);
         assert_eq!(ask(ping).await.unwrap(), Term::atom("yes"));
-        assert_eq!(ask(Term::atom("ticktime")).await.unwrap(), Term::Int(60));
+        assert_eq!(
+            ask(Term::atom("ticktime")).await.unwrap(),
+            Term::Int(60_000)
+        );
         let unknown = ask(Term::atom("fly")).await.unwrap();
         assert_eq!(unknown, tuple([Term::atom("error"), Term::atom("notsup")]));
         let spawn = ["spawn", "m", "pid"].map(Term::atom);

@@ -109,23 +109,23 @@ impl Requests {
         Ok(())
     }
 
-    /// The process of a call is down. Whether the reference was a call's.
-    pub(super) fn down(&self, id: &Reference, reason: Term) -> bool {
+    /// A process is down. Gives the reason back if the reference was not a call's.
+    pub(super) fn down(&self, id: &Reference, reason: Term) -> Option<Term> {
         let mut requests = self.lock();
-        match requests.get(id) {
-            Some(Request {
-                asker: Asker::Call { .. },
-                ..
-            }) => {}
-            _ => return false,
-        }
+        let Some(request) = requests.get(id) else {
+            return Some(reason);
+        };
+        // Answers are sent outside of the lock, and terms may be large.
+        let Asker::Call { .. } = request.asker else {
+            return Some(reason);
+        };
         let request = requests.remove(id);
         drop(requests);
         if let Some(Asker::Call { answer, .. }) = request.map(|request| request.asker) {
             // Whoever waited may have gone just now.
             let _ = answer.send(Outcome::Down(reason));
         }
-        true
+        None
     }
 
     /// The connection to a node is gone.
