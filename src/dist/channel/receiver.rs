@@ -79,6 +79,8 @@ impl Receiver {
         let _listening = Listening::new(&self.shared.listening);
         let mut space = self.decoder.space();
         let read = tokio::select! {
+            // What has come is read first; a reason to end is looked at before each message.
+            biased;
             read = self.io.read_buf(&mut space) => read?,
             // A reason that is there already is the one that stays.
             _ = self.closing.wait_for(Option::is_some) => return Err(CloseReason::Local),

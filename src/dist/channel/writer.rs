@@ -46,6 +46,12 @@ pub(super) async fn run<W: AsyncWrite + Unpin>(io: W, shared: Arc<Shared>) {
     }
 }
 
+/// Notes when it was first asked, and is never done.
+async fn now(first: &mut Option<Instant>) {
+    first.get_or_insert_with(Instant::now);
+    std::future::pending().await
+}
+
 struct End(Arc<Shared>);
 
 impl Drop for End {
@@ -69,11 +75,11 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
     async fn run(&mut self) -> Result<(), CloseReason> {
         while !self.shared.is_closing() {
             if self.batch.has_remaining() {
-                let started = Instant::now();
-                self.write().await?;
-                self.pace(started.elapsed());
+                let waited = self.write().await?;
+                self.pace(waited);
             } else if !self.shared.take(&mut self.batch) {
                 tokio::select! {
+                    biased;
                     () = self.shared.work() => {}
                     () = &mut self.next_check => self.check()?,
                 }
@@ -82,16 +88,21 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
         Ok(())
     }
 
-    /// Writes the batch, unless there comes a reason to end.
-    async fn write(&mut self) -> Result<(), CloseReason> {
+    /// Writes the batch, unless there comes a reason to end; says how long the peer made it wait.
+    async fn write(&mut self) -> Result<Duration, CloseReason> {
+        let mut waiting = None;
         while self.batch.has_remaining() && !self.shared.is_closing() {
             tokio::select! {
+                // Most batches go at once, and then nothing else need be looked at, not even the time.
+                biased;
                 written = self.io.write_buf(&mut self.batch) => self.count(written?)?,
-                () = &mut self.next_check => self.check()?,
+                () = now(&mut waiting) => {}
                 () = self.shared.work() => {}
+                () = &mut self.next_check => self.check()?,
             }
         }
-        Ok(self.io.flush().await?)
+        self.io.flush().await?;
+        Ok(waiting.map_or(Duration::ZERO, |since| since.elapsed()))
     }
 
     /// Notes how long the peer took for a batch.
