@@ -199,8 +199,9 @@ impl Entry {
         self.react(&mut inner, from, reason, how)
     }
 
-    /// A connection is lost, and with it what this process had to do with the node at its other end.
-    pub(super) fn lose(&self, node: &Atom) -> Delivered {
+    /// A connection is lost, and with it what this process had to do with the node at its other end. Adds
+    /// the monitors that fired to `fired`.
+    pub(super) fn lose(&self, node: &Atom, fired: &mut Vec<Reference>) -> Delivered {
         let mut inner = self.lock();
         let lost = inner.relations.lose(node);
         if inner.fate.is_some() {
@@ -208,6 +209,7 @@ impl Entry {
         }
         let reason = || Term::atom("noconnection");
         for (reference, process) in lost.monitors {
+            fired.push(reference.clone());
             let reason = reason();
             self.push(
                 &mut inner,

@@ -245,9 +245,14 @@ impl Shared {
     /// A connection is gone: every link and monitor over it fires.
     pub(super) fn lose(&self, node: &Atom) {
         self.requests.lose(node);
+        let mut fired = Vec::new();
         for entry in self.registry.all() {
-            let delivered = entry.lose(node);
+            let delivered = entry.lose(node, &mut fired);
             self.settle(&entry, delivered);
+        }
+        // A monitor's alias goes with it.
+        for reference in fired {
+            self.registry.remove_alias(&reference);
         }
     }
 }

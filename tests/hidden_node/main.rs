@@ -7,12 +7,17 @@ mod support;
 
 mod world;
 
+mod calls;
 mod connecting;
+mod connections;
 mod examples;
 mod faults;
 mod handshake;
 mod kernel;
+mod links;
+mod messages;
 mod monitor_nodes;
+mod monitors;
 mod pg;
 mod places;
 mod rpc;

@@ -1,0 +1,184 @@
+//! Messages between a BEAM and a node in Rust: to pids, names and aliases, in order, and as many as are taken.
+
+use std::time::Duration;
+
+use rendez::etf::{Atom, Term};
+use rendez::node::{Dest, Limits, Node, Process, Received, SpawnOptions};
+use tokio::time::timeout;
+
+use crate::world::*;
+
+/// A process that answers `{From, Message}` with `{self(), Message}`.
+pub fn echo(node: &Node) {
+    async fn code(mut process: Process) {
+        loop {
+            if let Received::Message(Term::Tuple(elements)) = process.receive().await
+                && let [Term::Pid(from), message] = elements.as_slice()
+            {
+                let own = Term::from(process.pid().clone());
+                let answer = Term::Tuple(vec![own, message.clone()]);
+                process.send(&**from, answer).await.expect("it is sent");
+            }
+        }
+    }
+    node.spawn_with(SpawnOptions::new().name(Atom::new("echo")), code)
+        .expect("the name is free");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn to_a_name_to_a_pid_and_back() {
+    if !beam_is_installed("messages") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let node = node(RUST, &epmd).await;
+    echo(&node);
+    let mut erl = erl("a@127.0.0.1", &epmd);
+    let received = |m: &str| format!("receive {{Echo, {m}}} -> {m} after 30000 -> late end");
+    assert_eq!(
+        erl.eval(&format!(
+            "{{echo, '{RUST}'}} ! {{self(), 1}}, {}",
+            received("First")
+        )),
+        "1"
+    );
+    // The pattern holds the answers to the pid that the first one named.
+    for message in [
+        "#{a => [1.5, -3, 1 bsl 70], {b} => <<3:3>>}",
+        "[fun lists:map/2, make_ref(), self(), \"text\", <<\"bin\">>]",
+        "[a | b]",
+        "binary:copy(<<7>>, 3000000)",
+        "lists:seq(1, 100000)",
+        "[list_to_atom(\"atom\" ++ integer_to_list(N)) || N <- lists:seq(1, 3000)]",
+    ] {
+        let echoed = format!(
+            "M = {message}, Echo ! {{self(), M}}, M =:= ({})",
+            received("Same")
+        );
+        assert_eq!(
+            erl.eval(&format!("(fun() -> {echoed} end)()")),
+            "true",
+            "{message}"
+        );
+    }
+    // A name that nobody has, a pid of nobody: nothing happens, and the connection stays.
+    erl.eval(&format!("{{nobody, '{RUST}'}} ! x"));
+    erl.eval(
+        "Bytes = term_to_binary(Echo), Size = byte_size(Bytes) - 12, \
+         <<Node:Size/binary, _:32, Rest/binary>> = Bytes, \
+         binary_to_term(<<Node/binary, 9999:32, Rest/binary>>) ! x",
+    );
+    let again = format!("Echo ! {{self(), again}}, {}", received("Again"));
+    assert_eq!(erl.eval(&again), "again");
+
+    let mut iex = iex("b@127.0.0.1", &epmd);
+    let sent = format!(
+        "send({{:echo, :\"{RUST}\"}}, {{self(), %{{k: \"v\"}}}}); receive do {{_, m}} -> m after 30000 -> :late end"
+    );
+    assert_eq!(iex.elixir(&sent), "%{k: \"v\"}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_million_messages_keep_their_order_both_ways() {
+    if !beam_is_installed("a million messages") {
+        return;
+    }
+    const COUNT: i64 = 1_000_000;
+    let epmd = Epmd::start();
+    let node = node(RUST, &epmd).await;
+    let mut erl = erl("a@127.0.0.1", &epmd);
+    compile(
+        &mut erl,
+        &[
+            "-module(sequence).",
+            "-export([send/2, receive_in_order/2]).",
+            "send(To, N) -> lists:foreach(fun(I) -> To ! I end, lists:seq(1, N)).",
+            "receive_in_order(N, N) -> in_order;
+             receive_in_order(I, N) -> receive M when M =:= I + 1 -> receive_in_order(M, N);
+                 M -> {I, M} after 30000 -> {late, I} end.",
+        ],
+    );
+    let mut process = node.process();
+    process.register(Atom::new("sink")).unwrap();
+    let sending = format!(
+        "spawn(fun() -> register(sequence, self()), sequence:send({{sink, '{RUST}'}}, {COUNT}) end), ok"
+    );
+    erl.eval(&sending);
+    let all = async {
+        for expected in 1..=COUNT {
+            assert_eq!(
+                process.receive().await,
+                Received::Message(Term::Int(expected))
+            );
+        }
+    };
+    timeout(PATIENCE, all).await.expect("all of them come");
+
+    erl.eval(&format!(
+        "Own = self(), Sink = spawn(fun() -> Own ! sequence:receive_in_order(0, {COUNT}) end), register(sink, Sink)"
+    ));
+    let sink = Dest::registered("sink", &name("a@127.0.0.1")).unwrap();
+    for number in 1..=COUNT {
+        process.send(&sink, Term::Int(number)).await.unwrap();
+    }
+    let got = erl.eval("receive Outcome -> Outcome after 60000 -> late end");
+    assert_eq!(got, "in_order");
+}
+
+/// Compiles a module on the BEAM, from its forms.
+pub fn compile(beam: &mut Beam, forms: &[&str]) {
+    let forms: Vec<_> = forms
+        .iter()
+        .map(|form| format!("{:?}", form.replace('\n', " ")))
+        .collect();
+    beam.eval(&format!(
+        "{{ok, Module, Code}} = compile:forms([begin {{ok, Tokens, _}} = erl_scan:string(Form), \
+         {{ok, Parsed}} = erl_parse:parse_form(Tokens), Parsed end || Form <- [{}]]), \
+         {{module, Module}} = code:load_binary(Module, \"none\", Code)",
+        forms.join(",")
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_is_not_listened_to_waits_and_holds_up_nobody_else() {
+    if !beam_is_installed("a peer that is not listened to") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let limits = Limits {
+        unreceived: 1 << 20,
+        ..Limits::default()
+    };
+    let builder = builder(RUST, &epmd).limits(limits);
+    let node = builder.start().await.unwrap();
+    echo(&node);
+    let mut deaf = node.process();
+    deaf.register(Atom::new("deaf")).unwrap();
+    let mut loud = erl("loud@127.0.0.1", &epmd);
+    loud.eval(&format!(
+        "Message = binary:copy(<<1>>, 100000), spawn(fun() -> [{{deaf, '{RUST}'}} ! {{N, Message}} || N <- lists:seq(1, 1000)] end), ok"
+    ));
+    // 1 MiB is ten of them; what is on the way comes on top, and a hundred megabytes do not.
+    let started = std::time::Instant::now();
+    while deaf.waiting() < 10 {
+        assert!(started.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let waiting = deaf.waiting();
+    assert!((10..=20).contains(&waiting), "{waiting} messages came in");
+    // Another node's way is free.
+    let mut quiet = erl("quiet@127.0.0.1", &epmd);
+    let asked = format!(
+        "{{echo, '{RUST}'}} ! {{self(), 1}}, receive {{_, M}} -> M after 30000 -> late end"
+    );
+    assert_eq!(quiet.eval(&asked), "1");
+    // Nothing was lost.
+    for number in 1..=1000 {
+        let Some(Received::Message(Term::Tuple(message))) = deaf.receive_timeout(PATIENCE).await
+        else {
+            panic!("message {number} is missing");
+        };
+        assert_eq!(message[0], Term::Int(number));
+    }
+}
