@@ -19,7 +19,7 @@ pub const WHOLE: Flags = Flags::DIST_HDR_ATOM_CACHE
     .union(Flags::EXIT_PAYLOAD)
     .union(Flags::SEND_SENDER);
 
-/// Connects to `peer` as the hidden node `own`, with `flags` on top of what every node has.
+/// Connects to `peer` as the hidden node `own`, with those of [`WHOLE`] that `flags` has.
 pub async fn connect(epmd: &Epmd, own: &str, peer: &str, flags: Flags) -> (Sender, Receiver) {
     connect_with(epmd, own, peer, flags, ChannelOptions::default()).await
 }
@@ -40,7 +40,7 @@ pub async fn connect_with(
     let attempt = Attempt {
         own: Claimed::Name(own.parse().expect("a name")),
         creation: CREATION,
-        flags: Flags::claimed(false) | flags,
+        flags: Flags::claimed(false).difference(WHOLE) | flags,
         peer,
         cookie: Secret::new("rendez-tests"),
         version: Version::V6,
