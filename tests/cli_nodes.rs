@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 mod support;
 
 use serde_json::json;
+use support::authority::DistAuthority;
 use support::cli::{Running, rendez, run};
 use support::dns_server::{DnsServer, Reply};
 use support::{Beam, BeamOptions, Epmd, beam_is_installed, free_tcp_port, free_udp_port};
@@ -338,4 +339,63 @@ fn announcements_are_heard_by_someone_who_only_looks() {
     sidecar.signal("TERM");
     assert_eq!(watch.line(), "- loud@127.0.0.1 (multicast)", "its goodbye");
     assert_eq!(sidecar.wait().code, Some(0));
+}
+
+#[test]
+fn nodes_that_speak_tls_are_pinged_and_joined() {
+    if !beam_is_installed("rendez ping and attach over TLS") {
+        return;
+    }
+    let (epmd, authority) = (Epmd::start(), DistAuthority::new("the cluster"));
+    let papers = authority.papers("localhost");
+    let strict = "{verify, verify_peer}, {fail_if_no_peer_cert, true}";
+    let optfile = authority.options(&papers, "{verify, verify_peer}", strict);
+    let optfile = optfile.to_str().unwrap();
+    let inetrc = authority.inetrc();
+    let start = |name: &str| {
+        let options = BeamOptions::erl(name).flags([
+            "-proto_dist",
+            "inet_tls",
+            "-ssl_dist_optfile",
+            optfile,
+            "-kernel",
+            "inetrc",
+            &inetrc,
+        ]);
+        Beam::start(&epmd, &options)
+    };
+    let (mut one, mut two) = (start("one@localhost"), start("two@localhost"));
+    let plain = run(rendez_with(&epmd).args(["ping", "one@localhost"]));
+    assert_eq!(plain.code, Some(1), "{plain:?}");
+    assert!(plain.err.contains("given no options for TLS"), "{plain:?}");
+    let done = run(rendez_with(&epmd).args(["ping", "one@localhost", "--tls-optfile", optfile]));
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let done = run(rendez_with(&epmd)
+        .args(["call", "one@localhost", "erlang", "node", "--tls-ca"])
+        .arg(authority.file())
+        .arg("--tls-cert")
+        .arg(&papers.certificate)
+        .arg("--tls-key")
+        .arg(&papers.key));
+    assert_eq!((done.code, done.out.trim()), (Some(0), "one@localhost"));
+    let done = run(rendez_with(&epmd).args([
+        "ping",
+        "one@localhost",
+        "--tls-ca",
+        "/nonexistent",
+        "--json",
+    ]));
+    assert_eq!(done.json()["error"]["reason"], "tls");
+
+    let sidecar = Running::start(
+        rendez_with(&epmd)
+            .env("RENDEZ_TLS_OPTFILE", optfile)
+            .args(["attach", "one@localhost", "--via", "list"])
+            .args(["--node-list", "one@localhost,two@localhost"]),
+    );
+    one.wait_for_nodes(&["two@localhost"], WITHIN);
+    two.wait_for_nodes(&["one@localhost"], WITHIN);
+    sidecar.signal("TERM");
+    let done = sidecar.wait();
+    assert_eq!(done.code, Some(0), "{done:?}");
 }

@@ -9,6 +9,7 @@ use rendez::sidecar::{AttachOptions, Sidecar, SidecarError, stop_signal};
 
 use super::cookie::CookieArgs;
 use super::output::Failure;
+use super::tls::TlsArgs;
 use super::via::ViaArgs;
 
 /// Attach to a running node and join it to its peers: the sidecar
@@ -21,6 +22,7 @@ Examples:
   rendez attach shop@10.0.0.7 --via dns --dns-name shop.internal
   rendez attach shop@10.0.0.7 --via multicast --via epmd --hosts localhost
   RENDEZ_VIA=dns RENDEZ_DNS_NAME=shop.internal rendez attach shop@10.0.0.7
+  rendez attach shop@10.0.0.7 --via epmd --tls-optfile /etc/shop/ssl_dist.conf
   rendez attach shop@10.0.0.7 --config /etc/rendez.toml --log-format json")]
 pub struct Attach {
     /// The node to attach to, name@host
@@ -31,6 +33,8 @@ pub struct Attach {
     #[command(flatten)]
     cookie: CookieArgs,
     #[command(flatten)]
+    tls: TlsArgs,
+    #[command(flatten)]
     via: ViaArgs,
 }
 
@@ -39,6 +43,7 @@ impl Attach {
     pub async fn run(self) -> Result<(), Failure> {
         let config = self.via.read()?;
         let cookie = self.cookie.find()?;
+        let tls = self.tls.find()?;
         let context = Context {
             own: Some(self.node.clone()),
             cookie: Some(cookie.clone()),
@@ -46,6 +51,7 @@ impl Attach {
         let sources = sources(&config, &context)?;
         let options = AttachOptions {
             name: self.name,
+            tls,
             epmd_port: port_from_env().map_err(|error| Failure::words(error.to_string()))?,
             policy: config.policy,
             refresh_interval: config.refresh_interval,

@@ -8,6 +8,7 @@ use rendez::etf::Term;
 
 use super::cookie::CookieArgs;
 use super::output::{Failure, Output};
+use super::tls::TlsArgs;
 use super::{peer, term_json};
 
 /// Call a function on a node and print what it returns
@@ -41,6 +42,8 @@ pub struct Call {
     pub json: bool,
     #[command(flatten)]
     cookie: CookieArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 impl Call {
@@ -63,7 +66,7 @@ impl Call {
                 ));
             }
         }
-        let node = peer::start(&self.node, self.cookie.find()?).await?;
+        let node = peer::start(&self.node, self.cookie.find()?, self.tls.find()?).await?;
         let answered = node
             .call(
                 &self.node,

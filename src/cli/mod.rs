@@ -12,6 +12,7 @@ mod output;
 mod peer;
 mod ping;
 mod term_json;
+mod tls;
 mod via;
 
 use std::process::ExitCode;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rendez::config::duration;
+use rendez::dist::Tls;
 use rendez::epmd::port_from_env;
 use rendez::node::{CallError, Node, Registration, StartError};
 use rendez::sidecar::own_name;
@@ -11,16 +12,17 @@ use rendez::{NodeName, Secret};
 use super::output::Failure;
 
 /// Starts a hidden node that no EPMD knows, with a name that goes with the peer's.
-pub async fn start(peer: &NodeName, cookie: Secret) -> Result<Node, Failure> {
+pub async fn start(peer: &NodeName, cookie: Secret, tls: Option<Tls>) -> Result<Node, Failure> {
     let port = port_from_env().map_err(|error| Failure::words(error.to_string()))?;
     let failed = |error: StartError| Failure::failed(error.to_string());
-    Node::builder(own_name(peer).await)
+    let mut node = Node::builder(own_name(peer).await)
         .cookie(cookie)
         .registration(Registration::None)
-        .epmd_port(port)
-        .start()
-        .await
-        .map_err(failed)
+        .epmd_port(port);
+    if let Some(tls) = tls {
+        node = node.tls(tls);
+    }
+    node.start().await.map_err(failed)
 }
 
 /// What a call's error is to the user.

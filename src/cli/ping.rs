@@ -9,6 +9,7 @@ use serde_json::json;
 use super::cookie::CookieArgs;
 use super::output::{Failure, Output};
 use super::peer;
+use super::tls::TlsArgs;
 
 /// Connect to a node as a hidden node and ask whether it is there
 ///
@@ -31,12 +32,14 @@ pub struct Ping {
     pub json: bool,
     #[command(flatten)]
     cookie: CookieArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 impl Ping {
     /// Does it.
     pub async fn run(self, output: &Output) -> Result<(), Failure> {
-        let node = peer::start(&self.node, self.cookie.find()?).await?;
+        let node = peer::start(&self.node, self.cookie.find()?, self.tls.find()?).await?;
         let answered = node.ping(&self.node, self.timeout).await;
         node.stop().await;
         let ms = answered.map_err(peer::failure)?.as_secs_f64() * 1000.0;

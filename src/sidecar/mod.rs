@@ -32,7 +32,7 @@ use tokio::time::sleep;
 use crate::cluster::Policy;
 use crate::cluster::driver::{SetupError, Source};
 use crate::config::REFRESH_INTERVAL;
-use crate::dist::{CloseReason, ConnectError};
+use crate::dist::{CloseReason, ConnectError, Tls};
 use crate::epmd::DEFAULT_PORT;
 use crate::name::NodeName;
 use crate::node::{Node, Registration, StartError};
@@ -59,6 +59,8 @@ pub struct AttachOptions {
     pub name: Option<NodeName>,
     /// The port of EPMD on every host. Default: 4369; see [`crate::epmd::port_from_env`].
     pub epmd_port: u16,
+    /// How TLS is spoken with every node, if it is.
+    pub tls: Option<Tls>,
     /// What the engine goes by.
     pub policy: Policy,
     /// How often the attached node is asked whom it is connected to, beside the notices that it sends.
@@ -74,6 +76,7 @@ impl AttachOptions {
             cookie,
             name: None,
             epmd_port: DEFAULT_PORT,
+            tls: None,
             policy: Policy::default(),
             refresh_interval: REFRESH_INTERVAL,
         }
@@ -122,10 +125,13 @@ impl Sidecar {
             Some(name) => name.clone(),
             None => own_name(&options.node).await,
         };
-        let builder = Node::builder(name)
+        let mut builder = Node::builder(name)
             .cookie(options.cookie.clone())
             .registration(Registration::WhenPossible)
             .epmd_port(options.epmd_port);
+        if let Some(tls) = &options.tls {
+            builder = builder.tls(tls.clone());
+        }
         Ok(Self {
             node: builder.start().await?,
             options,

@@ -1,11 +1,14 @@
 //! Distribution over TLS, as `-proto_dist inet_tls` does it.
 //!
-//! What OTP takes from `-ssl_dist_optfile` is in [`TlsOptions`] here: `cacertfile` is [`TlsOptions::authorities`],
+//! [`TlsOptions::optfile`] reads the file of `-ssl_dist_optfile`. What stands there is in [`TlsOptions`] here: `cacertfile` is [`TlsOptions::authorities`],
 //! `certfile` and `keyfile` are [`TlsOptions::certificate`], the client's `verify` is [`TlsOptions::servers`], and the
 //! server's `verify` with `fail_if_no_peer_cert` is [`TlsOptions::clients`].
 //!
 //! Source: [TLS for Erlang distribution](https://www.erlang.org/doc/apps/ssl/ssl_distribution.html).
 
+mod optfile;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 use std::fmt;
@@ -52,11 +55,22 @@ pub enum Clients {
 /// What [`Tls`] is made of.
 #[derive(Clone, Default)]
 pub struct TlsOptions {
-    authorities: Vec<CertificateDer<'static>>,
-    certificate: Option<Arc<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>>,
+    /// What counts where this node connects.
+    client: Side,
+    /// What counts where it is connected to.
+    server: Side,
     servers: Servers,
     clients: Clients,
 }
+
+#[derive(Clone, Default)]
+struct Side {
+    authorities: Vec<CertificateDer<'static>>,
+    certificate: Option<Certificate>,
+}
+
+/// A certificate, with those behind it that lead to an authority, and its key.
+type Certificate = Arc<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>;
 
 impl TlsOptions {
     /// Nothing yet: nobody is trusted, and this node shows no certificate.
@@ -81,7 +95,10 @@ impl TlsOptions {
         mut self,
         certificates: impl IntoIterator<Item = CertificateDer<'static>>,
     ) -> Self {
-        self.authorities.extend(certificates);
+        for certificate in certificates {
+            self.client.authorities.push(certificate.clone());
+            self.server.authorities.push(certificate);
+        }
         self
     }
 
@@ -92,13 +109,14 @@ impl TlsOptions {
     /// [`TlsError::Read`], [`TlsError::Pem`], [`TlsError::NoCertificate`], [`TlsError::NoKey`],
     /// [`TlsError::EncryptedKey`].
     pub fn certificate_files(
-        self,
+        mut self,
         certificate: impl AsRef<Path>,
         key: impl AsRef<Path>,
     ) -> Result<Self, TlsError> {
-        let chain = certificates(certificate.as_ref())?;
-        let key = private_key(key.as_ref())?;
-        Ok(self.certificate(chain, key))
+        let certificate = read_certificate(certificate.as_ref(), key.as_ref())?;
+        self.client.certificate = Some(Arc::clone(&certificate));
+        self.server.certificate = Some(certificate);
+        Ok(self)
     }
 
     /// Shows this certificate, with those behind it that lead to an authority.
@@ -108,7 +126,9 @@ impl TlsOptions {
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Self {
-        self.certificate = Some(Arc::new((chain, key)));
+        let certificate = Arc::new((chain, key));
+        self.client.certificate = Some(Arc::clone(&certificate));
+        self.server.certificate = Some(certificate);
         self
     }
 
@@ -131,37 +151,47 @@ impl TlsOptions {
     /// # Errors
     /// [`TlsError::NoAuthorities`], [`TlsError::Refused`].
     pub fn build(self) -> Result<Tls, TlsError> {
+        let connector = self.connector()?;
+        let acceptor = self.acceptor()?;
+        Ok(Tls {
+            connector,
+            acceptor,
+        })
+    }
+
+    fn connector(&self) -> Result<TlsConnector, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut roots = RootCertStore::empty();
-        for certificate in self.authorities {
-            roots.add(certificate).map_err(TlsError::Refused)?;
-        }
-        let roots = Arc::new(roots);
+        let roots = self.client.roots()?;
         if roots.is_empty() && self.servers != Servers::Unverified {
             return Err(TlsError::NoAuthorities { of: "connects to" });
         }
-        let verifier = verify::ServerVerifier::new(self.servers, Arc::clone(&roots), &provider);
-        let client = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        let verifier = verify::ServerVerifier::new(self.servers, roots, &provider);
+        let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Refused)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
-        let Some(certificate) = self.certificate else {
-            return Ok(Tls {
-                connector: TlsConnector::from(Arc::new(client.with_no_client_auth())),
-                acceptor: None,
-            });
+        let config = match self.client.certificate.as_deref() {
+            None => config.with_no_client_auth(),
+            Some((chain, key)) => config
+                .with_client_auth_cert(chain.clone(), key.clone_key())
+                .map_err(TlsError::Refused)?,
         };
-        let (chain, key) = &*certificate;
-        let client = client.with_client_auth_cert(chain.clone(), key.clone_key());
-        let client = client.map_err(TlsError::Refused)?;
+        Ok(TlsConnector::from(Arc::new(config)))
+    }
 
-        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+    fn acceptor(&self) -> Result<Option<TlsAcceptor>, TlsError> {
+        let Some((chain, key)) = self.server.certificate.as_deref() else {
+            return Ok(None);
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Refused)?;
-        let server = if self.clients == Clients::Unverified {
-            server.with_no_client_auth()
+        let config = if self.clients == Clients::Unverified {
+            config.with_no_client_auth()
         } else {
+            let roots = self.server.roots()?;
             if roots.is_empty() {
                 return Err(TlsError::NoAuthorities {
                     of: "is connected to by",
@@ -175,14 +205,21 @@ impl TlsOptions {
             let verifier = verifier.build();
             let verifier = verifier
                 .map_err(|error| TlsError::Refused(rustls::Error::General(error.to_string())))?;
-            server.with_client_cert_verifier(verifier)
+            config.with_client_cert_verifier(verifier)
         };
-        let server = server.with_single_cert(chain.clone(), key.clone_key());
-        let server = server.map_err(TlsError::Refused)?;
-        Ok(Tls {
-            connector: TlsConnector::from(Arc::new(client)),
-            acceptor: Some(TlsAcceptor::from(Arc::new(server))),
-        })
+        let config = config.with_single_cert(chain.clone(), key.clone_key());
+        let config = config.map_err(TlsError::Refused)?;
+        Ok(Some(TlsAcceptor::from(Arc::new(config))))
+    }
+}
+
+impl Side {
+    fn roots(&self) -> Result<Arc<RootCertStore>, TlsError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in &self.authorities {
+            roots.add(certificate.clone()).map_err(TlsError::Refused)?;
+        }
+        Ok(Arc::new(roots))
     }
 }
 
@@ -190,8 +227,7 @@ impl TlsOptions {
 impl fmt::Debug for TlsOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsOptions")
-            .field("authorities", &self.authorities.len())
-            .field("certificate", &self.certificate.is_some())
+            .field("accepts", &self.server.certificate.is_some())
             .field("servers", &self.servers)
             .field("clients", &self.clients)
             .finish()
@@ -309,6 +345,17 @@ pub enum TlsError {
         /// The file.
         file: PathBuf,
     },
+    /// What should be the file of `-ssl_dist_optfile` is not, or has an option that is not supported.
+    #[error(
+        "{} cannot be used as -ssl_dist_optfile: {detail}; it holds [{{client, Options}}, {{server, Options}}].",
+        file.display()
+    )]
+    Optfile {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// Certificates are to be verified, and nobody is trusted.
     #[error(
         "no authority is given that signs the certificates of the nodes that this one {of}; give the file that \
@@ -331,6 +378,11 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         return Err(TlsError::NoCertificate { file });
     }
     Ok(certificates)
+}
+
+fn read_certificate(certificate: &Path, key: &Path) -> Result<Certificate, TlsError> {
+    let chain = certificates(certificate)?;
+    Ok(Arc::new((chain, private_key(key)?)))
 }
 
 fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
