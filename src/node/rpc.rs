@@ -56,6 +56,26 @@ impl From<SpawnError> for RpcError {
     }
 }
 
+impl RpcError {
+    /// As `rpc:call` sees it.
+    fn into_call(self) -> Result<Term, CallError> {
+        let exit = |reason| CallError::BadRpc(rex::exit(reason));
+        Err(match self {
+            Self::Raised(Exception::Throw(value)) | Self::Answer(value) => return Ok(value),
+            Self::Raised(exception) => exit(exception.into_exit_reason()),
+            Self::Signal(reason) => exit(reason),
+            Self::Connect(error) => CallError::Connect(error),
+            Self::Lost(node) => CallError::NodeDown(node),
+            Self::Timeout(within) => CallError::Timeout(within),
+            Self::NotStarted(SpawnError::Send(error)) => CallError::Unsendable(error),
+            Self::NotStarted(SpawnError::Refused { reason, .. }) => exit(reason.into()),
+            Self::NotStarted(SpawnError::NoConnection(node)) => CallError::NodeDown(node),
+            Self::NotStarted(SpawnError::TooMany(_)) => exit(Term::atom("system_limit")),
+            Self::Name(_) => CallError::NameTooLong,
+        })
+    }
+}
+
 impl Node {
     /// Calls `module:function(arguments...)` on `peer`, as `erpc:call/5` does, in a process of its own there;
     /// connects first if there is no connection. `within` bounds all of it. What the function prints comes to
@@ -145,6 +165,25 @@ impl Node {
             CallError::NameTooLong => RpcError::Name(AtomTooLong),
         })?;
         rex::read_answer(answer).map_err(|reason| RpcError::Raised(rex::read_badrpc(reason)))
+    }
+
+    /// Calls `module:function(arguments...)` on `peer`, as `rpc:call/5` does: as [`Node::rpc`], but what the
+    /// function throws counts as returned, and all that it may raise is one error.
+    ///
+    /// # Errors
+    /// See [`CallError`]; [`CallError::BadRpc`] is what `rpc:call` gives as `{badrpc, Reason}`.
+    pub async fn call(
+        &self,
+        peer: &NodeName,
+        module: &str,
+        function: &str,
+        arguments: Vec<Term>,
+        within: Duration,
+    ) -> Result<Term, CallError> {
+        let answer = self.rpc(peer, module, function, arguments, within).await;
+        answer
+            .or_else(RpcError::into_call)
+            .and_then(|value| rex::read_answer(value).map_err(CallError::BadRpc))
     }
 
     /// Has `peer` run `module:function(arguments...)` and does not ask what came of it, as `erpc:cast/4` does;
