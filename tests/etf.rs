@@ -187,6 +187,13 @@ fn damage_has_a_name() {
         bytes.push(106);
         bytes
     };
+    // A fun in the place of a fun's number, and so on.
+    let mut funs = vec![131];
+    for _ in 0..100_000 {
+        funs.extend([112, 0, 0, 0, 0, 0]);
+        funs.extend([0; 16]);
+        funs.extend([0, 0, 0, 0, 0, 0, 0, 0, 119, 0]);
+    }
     let infinite = [&[131, 70][..], &f64::INFINITY.to_be_bytes()].concat();
     let long_atom = [&[131, 118, 1, 0][..], &[b'a'; 256]].concat();
     for (bytes, why) in [
@@ -209,6 +216,7 @@ fn damage_has_a_name() {
         (vec![131, 77, 0, 0, 0, 1, 9, 0], Value("a bit string")),
         (vec![131, 110, 1, 2, 0], Value("an integer")),
         (deep(600), Depth),
+        (funs, Tag(112)),
         (vec![131, 80, 255, 255, 255, 255, 1], Memory),
         (vec![131, 80, 0, 0, 0, 9, 1, 2, 3], Compressed),
     ] {

@@ -689,9 +689,18 @@ impl<'a> Decoder<'a> {
         })))
     }
 
+    /// Reads an integer of at most 64 bits. Any term here would nest without a limit.
     fn small_int(&mut self) -> Result<i64, DecodeError> {
-        let int = self.term()?.as_int();
-        int.ok_or(DecodeError::Value("a field of a fun"))
+        match self.u8()? {
+            tags::SMALL_INTEGER => self.u8().map(i64::from),
+            tags::INTEGER => Ok(i64::from(i32::from_be_bytes(self.array()?))),
+            tags::SMALL_BIG => {
+                let length = usize::from(self.u8()?);
+                let int = self.big(length)?.as_int();
+                int.ok_or(DecodeError::Value("a field of a fun"))
+            }
+            tag => Err(DecodeError::Tag(tag)),
+        }
     }
 
     /// What the rest of the input inflates to, within what may be spent.
