@@ -129,3 +129,43 @@ fn peers(shared: &Shared) -> HashMap<NodeName, Peer> {
         .map(|peer| (peer.name.clone(), peer.clone()))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Secret;
+    use crate::dist::Flags;
+    use crate::node::Registration;
+
+    fn peer(name: &str) -> Peer {
+        Peer {
+            name: name.parse().unwrap(),
+            creation: Some(1),
+            hidden: false,
+            flags: Flags::claimed(false),
+        }
+    }
+
+    #[tokio::test]
+    async fn who_falls_behind_is_told_the_difference() {
+        let builder = Node::builder("watcher@127.0.0.1").cookie(Secret::new("cookie"));
+        let node = builder
+            .registration(Registration::None)
+            .start()
+            .await
+            .unwrap();
+        let mut events = node.monitor_nodes();
+        let tell = |event| node.0.events.send(event).unwrap();
+        tell(NodeEvent::Up(peer("a@h")));
+        assert_eq!(events.next().await, Some(NodeEvent::Up(peer("a@h"))));
+        for _ in 0..crate::node::start::EVENTS {
+            tell(NodeEvent::Up(peer("b@h")));
+            tell(NodeEvent::Down(peer("b@h"), CloseReason::ByPeer));
+        }
+        // Nobody is connected in truth.
+        let down = NodeEvent::Down(peer("a@h"), CloseReason::Unheard);
+        assert_eq!(events.next().await, Some(down));
+        tell(NodeEvent::Up(peer("c@h")));
+        assert_eq!(events.next().await, Some(NodeEvent::Up(peer("c@h"))));
+    }
+}

@@ -21,7 +21,7 @@ use super::table::{self, Table};
 use super::{Alive, Node, Shared, atom_of, global, listen, lock, pg};
 
 /// How many events a subscriber may be behind before it misses some.
-const EVENTS: usize = 1024;
+pub(super) const EVENTS: usize = 1024;
 /// How long processes that trap exits may take to end when the node stops.
 const GRACE: Duration = Duration::from_secs(5);
 

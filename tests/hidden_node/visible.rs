@@ -231,6 +231,47 @@ async fn it_brings_parts_of_a_cluster_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_two_processes_with_the_same_name_one_is_killed_here_or_there() {
+    if !beam_is_installed("the same name twice") {
+        return;
+    }
+    let epmd = Epmd::start();
+    // The lesser node decides: once that is the BEAM, once the Rust node.
+    let mut a = erl("a@127.0.0.1", &epmd);
+    let mut z = erl("z@127.0.0.1", &epmd);
+    let (node, global) = visible("m@127.0.0.1", &epmd).await;
+    let (mine, kept) = (node.process(), node.process());
+    assert!(global.register_name(Term::atom("first"), mine.pid()).await);
+    assert!(global.register_name(Term::atom("second"), kept.pid()).await);
+    for (beam, name) in [(&mut a, "first"), (&mut z, "second")] {
+        beam.eval("P = spawn(fun F() -> receive _ -> F() end end)");
+        beam.eval(&format!("yes = global:register_name({name}, P)"));
+        beam.eval("pong = net_adm:ping('m@127.0.0.1')");
+    }
+    for beam in [&mut a, &mut z] {
+        beam.wait_until("length(nodes())", PATIENCE, |count| count == "2");
+        beam.eval("ok = global:sync()");
+        wait(beam, "node(global:whereis_name(first))", "'a@127.0.0.1'");
+        wait(beam, "node(global:whereis_name(second))", "'m@127.0.0.1'");
+    }
+    sync(&global).await;
+    until("the name of another", || {
+        global
+            .whereis_name(&Term::atom("first"))
+            .is_some_and(|pid| pid.node.as_str() == "a@127.0.0.1")
+    })
+    .await;
+    assert_eq!(
+        global.whereis_name(&Term::atom("second")),
+        Some(kept.pid().clone())
+    );
+    until("it is killed", || !node.is_alive(mine.pid())).await;
+    assert!(node.is_alive(kept.pid()));
+    assert_eq!(a.eval("is_process_alive(P)"), "true");
+    wait(&mut z, "is_process_alive(P)", "false");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_loses_it_takes_care_that_partitions_do_not_overlap() {
     if !beam_is_installed("a visible node that is lost") {
         return;

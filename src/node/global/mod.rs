@@ -317,15 +317,16 @@ impl Server {
                 }
             }
             Output::Choose(conflict) => self.choose(shared, conflict),
-            Output::Wake(after, wake) => self.later(shared, async move |server, shared| {
-                let weak = Arc::downgrade(&shared);
-                // Nobody keeps the node while it sleeps.
-                drop(shared);
-                tokio::time::sleep(after).await;
-                if let Some(shared) = weak.upgrade() {
-                    server.change(&shared, |state| state.wake(wake));
-                }
-            }),
+            Output::Wake(after, wake) => {
+                // Nobody keeps node and server while it sleeps.
+                let (server, weak) = (Arc::downgrade(self), Arc::downgrade(shared));
+                shared.runtime.spawn(async move {
+                    tokio::time::sleep(after).await;
+                    if let (Some(server), Some(shared)) = (server.upgrade(), weak.upgrade()) {
+                        server.change(&shared, |state| state.wake(wake));
+                    }
+                });
+            }
             Output::Done(id, result) => {
                 if let Some(tell) = lock(&self.requests).remove(&id) {
                     // Whoever asked may have gone.

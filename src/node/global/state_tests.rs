@@ -445,6 +445,101 @@ fn a_lock_excludes_others_until_its_holder_ends() {
     );
 }
 
+fn word() -> impl Strategy<Value = Term> {
+    let words = [
+        "$gen_cast",
+        "init_connect",
+        "init_connect_ack",
+        "cancel_connect",
+        "lock_set",
+        "exchange",
+        "resolved",
+        "new_nodes",
+        "in_sync",
+        "lost_connection",
+        "remove_connection",
+        "whereis",
+        "set_lock",
+        "del_lock",
+        "register",
+        "unregister",
+        "insert",
+        "delete",
+        "locker",
+        "lock",
+        "global",
+        "true",
+    ];
+    let leaf = prop_oneof![
+        3 => prop::sample::select(words.to_vec()).prop_map(Term::atom),
+        2 => (0..3_usize).prop_map(|node| Term::Atom(node_name(node))),
+        2 => (0..3_usize, 1..4_u32).prop_map(|(node, id)| pid(node, id).into()),
+        2 => (1..9_i64).prop_map(Term::Int),
+    ];
+    leaf.prop_recursive(4, 24, 5, |inner| {
+        let several = prop::collection::vec(inner.clone(), 0..6);
+        prop_oneof![
+            5 => several.clone().prop_map(Term::Tuple),
+            3 => several.prop_map(Term::List),
+        ]
+    })
+}
+
+/// Something that has the form of a message, filled with anything.
+fn message() -> impl Strategy<Value = Term> {
+    let fields = [
+        ("init_connect", 3_usize, true),
+        ("lock_set", 4, true),
+        ("exchange", 4, true),
+        ("resolved", 6, true),
+        ("new_nodes", 5, true),
+        ("in_sync", 2, true),
+        ("init_connect_ack", 3, false),
+        ("cancel_connect", 2, false),
+        ("lost_connection", 4, false),
+        ("remove_connection", 1, false),
+        ("whereis", 2, false),
+        ("set_lock", 1, false),
+        ("register", 3, false),
+    ];
+    let message = prop::sample::select(fields.to_vec()).prop_flat_map(|(tag, count, cast)| {
+        prop::collection::vec(word(), count).prop_map(move |mut fields| {
+            fields.insert(0, Term::atom(tag));
+            let content = Term::Tuple(fields);
+            if cast {
+                tuple([Term::atom("$gen_cast"), content])
+            } else {
+                content
+            }
+        })
+    });
+    prop_oneof![4 => message, 1 => word()]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever is said by whomever, in the middle of anything, nothing panics.
+    #[test]
+    fn nobody_can_break_it(
+        said in prop::collection::vec((any::<bool>(), word(), message()), 0..60),
+    ) {
+        let mut world = World::new(3, true);
+        world.connect(0, 1);
+        world.connect(0, 2);
+        world.request(0, 1, Request::Register(name(1), pid(0, 10)));
+        for (call, from, message) in said {
+            let state = &mut world.states[0];
+            if call {
+                state.called(from, &message);
+            } else {
+                state.message(&message);
+            }
+            world.deliver_one();
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Connect(usize, usize),

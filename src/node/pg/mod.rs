@@ -170,7 +170,7 @@ impl Pg {
         }
     }
 
-    /// The members of a group on all nodes, each as often as it joined.
+    /// The members of a group on all nodes, each as often as it joined, in no order.
     #[must_use]
     pub fn members(&self, group: &Term) -> Vec<Pid> {
         lock(&self.scope.state).members(group).to_vec()

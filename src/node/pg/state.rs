@@ -86,7 +86,7 @@ impl State {
         }
     }
 
-    /// The members of a group on all nodes; the last to join comes first.
+    /// The members of a group on all nodes, in no order.
     #[must_use]
     pub fn members(&self, group: &Term) -> &[Pid] {
         self.groups.get(group).map_or(&[], |members| &members.all)
@@ -305,7 +305,7 @@ impl State {
         }
         if !joined.is_empty() {
             let members = peer.groups.entry(group.clone()).or_default();
-            members.splice(0..0, joined.iter().cloned());
+            members.extend(joined.iter().cloned());
         }
         self.remote_joined(group.clone(), joined, out);
         self.remote_left(group, gone, out);
@@ -316,7 +316,7 @@ impl State {
             return;
         }
         let members = self.groups.entry(group.clone()).or_default();
-        members.all.splice(0..0, pids.iter().cloned());
+        members.all.extend(pids.iter().cloned());
         out.push(event(PgEventKind::Join, group, pids));
     }
 
@@ -343,8 +343,8 @@ impl State {
             let members = entry.get_mut();
             take(&mut members.all, &change.left);
             take(&mut members.local, &change.left);
-            members.all.splice(0..0, change.joined.iter().cloned());
-            members.local.splice(0..0, change.joined.iter().cloned());
+            members.all.extend(change.joined.iter().cloned());
+            members.local.extend(change.joined.iter().cloned());
             if members.all.is_empty() {
                 entry.remove();
             }

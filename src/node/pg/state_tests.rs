@@ -91,7 +91,7 @@ fn the_exchange_with_a_beam() {
     );
     assert_eq!(
         state.members(&group("workers")),
-        [theirs.clone(), rust.clone()]
+        [rust.clone(), theirs.clone()]
     );
     assert_eq!(
         state.local_members(&group("workers")),
@@ -228,6 +228,59 @@ fn what_has_no_meaning_changes_nothing() {
         tuple([Term::atom("$gen_cast"), Term::Int(1)]),
     ] {
         assert_eq!(Message::from_term(&nonsense), None, "{nonsense:?}");
+    }
+}
+
+fn word() -> impl Strategy<Value = Term> {
+    let words = [
+        "$gen_cast",
+        "discover",
+        "sync",
+        "local_data",
+        "join",
+        "leave",
+        "update",
+        "g",
+    ];
+    let leaf = prop_oneof![
+        4 => prop::sample::select(words.to_vec()).prop_map(Term::atom),
+        3 => (0..3_usize, 0..3_u32).prop_map(|(node, id)| pid(node, id).into()),
+        1 => (-1..3_i64).prop_map(Term::Int),
+    ];
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        let several = prop::collection::vec(inner.clone(), 0..5);
+        prop_oneof![
+            4 => several.clone().prop_map(Term::Tuple),
+            2 => several.prop_map(Term::List),
+            1 => prop::collection::vec((inner.clone(), inner), 0..3)
+                .prop_map(|pairs| Term::Map(Map(pairs))),
+        ]
+    })
+}
+
+proptest! {
+    /// Whatever is said by whomever: nothing panics, what is local stays, and when the others are gone there
+    /// is nothing else.
+    #[test]
+    fn nobody_can_break_it(terms in prop::collection::vec(word(), 0..40)) {
+        let mut state = State::new(pid(0, 0));
+        state.join(group("g"), vec![pid(0, 7)]);
+        let mut monitored = HashSet::new();
+        for term in terms {
+            if let Some(message) = Message::from_term(&term) {
+                for output in state.message(message) {
+                    if let Output::Monitor(pid) = output {
+                        prop_assert!(monitored.insert(pid), "one monitor each");
+                    }
+                }
+            }
+        }
+        prop_assert_eq!(state.local_members(&group("g")), &[pid(0, 7)]);
+        for pid in monitored {
+            state.down(&pid);
+        }
+        prop_assert_eq!(state.members(&group("g")), &[pid(0, 7)]);
+        prop_assert_eq!(state.groups().count(), 1);
     }
 }
 
