@@ -11,51 +11,66 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use rendez::Node;
 use rendez::epmd::port_from_env;
-use rendez::etf::{Atom, Term};
+use rendez::etf::{Atom, Term, from_term};
 use rendez::node::{Answer, Caller, ExitReason, GenServer, Next, Process, SpawnOptions};
+use rendez::{Node, term};
+use serde::Deserialize;
+
+/// `{:add, id, text}`
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Cast {
+    Add(i64, String),
+}
+
+/// `{:find, words}`
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Call {
+    Find(String),
+}
 
 /// For each word, the texts that it is in.
 #[derive(Default)]
 struct Index(HashMap<String, BTreeSet<i64>>);
 
-fn words(text: &Term) -> Option<Vec<String>> {
-    let text = std::str::from_utf8(text.as_binary()?).ok()?;
-    Some(text.split_whitespace().map(str::to_lowercase).collect())
-}
-
-impl GenServer for Index {
-    /// `{:add, id, text}`. What is not understood ends the service, as a clause that does not match would.
-    async fn handle_cast(&mut self, request: Term, _: &mut Process) -> Next {
-        match request.as_tuple() {
-            Some([add, Term::Int(id), text]) if *add == Term::atom("add") => {
-                for word in words(text).unwrap_or_default() {
-                    self.0.entry(word).or_default().insert(*id);
-                }
-                Next::Continue
-            }
-            _ => Next::Stop(ExitReason(Term::Tuple(vec![
-                Term::atom("bad_cast"),
-                request,
-            ]))),
+impl Index {
+    fn add(&mut self, id: i64, text: &str) {
+        for word in text.split_whitespace() {
+            self.0.entry(word.to_lowercase()).or_default().insert(id);
         }
     }
 
-    /// `{:find, words}`: the texts that have all of the words.
-    async fn handle_call(&mut self, request: Term, _: Caller, _: &mut Process) -> Answer {
-        let Some([find, text]) = request.as_tuple() else {
-            return Answer::Reply(Term::Tuple(vec![Term::atom("error"), request]));
-        };
-        let (true, Some(words)) = (*find == Term::atom("find"), words(text)) else {
-            return Answer::Reply(Term::Tuple(vec![Term::atom("error"), request]));
-        };
+    /// The texts that have all of the words.
+    fn find(&self, words: &str) -> Vec<i64> {
         let none = BTreeSet::new();
-        let mut sets = words.iter().map(|word| self.0.get(word).unwrap_or(&none));
+        let words = words.split_whitespace().map(str::to_lowercase);
+        let mut sets = words.map(|word| self.0.get(&word).unwrap_or(&none));
         let first = sets.next().cloned().unwrap_or_default();
         let found = sets.fold(first, |found, set| &found & set);
-        let found = Term::List(found.into_iter().map(Term::Int).collect());
-        Answer::Reply(Term::Tuple(vec![Term::atom("ok"), found]))
+        found.into_iter().collect()
+    }
+}
+
+impl GenServer for Index {
+    /// What is not understood ends the service, as a clause that does not match would.
+    async fn handle_cast(&mut self, request: Term, _: &mut Process) -> Next {
+        match from_term(&request) {
+            Ok(Cast::Add(id, text)) => {
+                self.add(id, &text);
+                Next::Continue
+            }
+            Err(_) => Next::Stop(ExitReason(term!({bad_cast, (request)}))),
+        }
+    }
+
+    /// What is not understood is told to the caller.
+    async fn handle_call(&mut self, request: Term, _: Caller, _: &mut Process) -> Answer {
+        Answer::Reply(match from_term(&request) {
+            Ok(Call::Find(words)) => term!({ok, (self.find(&words))}),
+            Err(why) => term!({error, (why.to_string())}),
+        })
     }
 }
 
