@@ -134,6 +134,31 @@ async fn it_is_among_the_nodes_and_all_that_know_each_other_know_it() {
     );
     assert_eq!(b.eval("global:del_lock({thing, b})"), "true");
 
+    let thing = Term::atom("thing");
+    let tried = global.trans(thing.clone(), 0, async {
+        let set = format!("global:set_lock({{thing, a}}, {nodes}, 0)");
+        (a.eval(&set), a.eval(&set.replace("thing", "other")))
+    });
+    assert_eq!(tried.await, Some(("false".to_owned(), "true".to_owned())));
+    assert_eq!(
+        a.eval(&format!("global:set_lock({{thing, a}}, {nodes}, 0)")),
+        "true"
+    );
+    assert_eq!(global.trans(thing.clone(), 1, async {}).await, None);
+    // Given up half way, it is given back.
+    assert_eq!(a.eval("global:del_lock({thing, a})"), "true");
+    let for_ever = global.trans(thing.clone(), 0, std::future::pending::<()>());
+    let given_up = tokio::time::timeout(Duration::from_millis(500), for_ever);
+    assert!(given_up.await.is_err());
+    assert_eq!(
+        b.eval(&format!("global:set_lock({{thing, b}}, {nodes}, 5)")),
+        "true"
+    );
+    assert_eq!(
+        b.eval("global:del_lock({thing, b}), global:del_lock({other, a})"),
+        "true"
+    );
+
     // It goes; the others stay together, and go on.
     node.stop().await;
     a.wait_for_nodes(&["b@127.0.0.1"], PATIENCE);

@@ -5,9 +5,11 @@
 //! names. A hidden node is left out, so it has none of this.
 //!
 //! The modules: `state` decides, with `tables` for what is held, `locker` and `registrar` for what is done one
-//! step after another; `conflict` settles which of two processes keeps a name; this one does what they say.
+//! step after another; `conflict` settles which of two processes keeps a name; `lock` is for programs that want
+//! one; this one does what they say.
 
 mod conflict;
+mod lock;
 mod locker;
 mod registrar;
 mod state;
