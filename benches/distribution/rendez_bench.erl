@@ -1,6 +1,6 @@
 %% What the contenders of the benchmark talk to, and the BEAM that is one of them.
 -module(rendez_bench).
--export([start/0, client/3]).
+-export([start/0, client/3, crowd/0]).
 
 -define(SMALL, {m, {user, 42, <<"hello">>, [a, b, 1.5]}}).
 -define(MIB, 1048576).
@@ -8,6 +8,14 @@
 start() ->
     register(bench, spawn(fun serve/0)),
     ok.
+
+%% 1,000 registered processes that answer pings.
+crowd() ->
+    [register(list_to_atom("echo_" ++ integer_to_list(N)), spawn(fun echo/0)) || N <- lists:seq(0, 999)].
+
+echo() ->
+    receive {ping, From, N} -> From ! {pong, N} end,
+    echo().
 
 serve() ->
     receive
