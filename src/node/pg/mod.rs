@@ -8,7 +8,7 @@
 //! # use rendez::{Node, Secret};
 //! use rendez::etf::{Atom, Term};
 //!
-//! # let node = Node::builder("stage@127.0.0.1".parse()?, Secret::new("cookie")).start().await?;
+//! # let node = Node::builder("stage@127.0.0.1").cookie(Secret::new("cookie")).start().await?;
 //! let pg = node.pg(Atom::new("pg"))?;
 //! let singer = node.spawn(|mut process| async move {
 //!     while let Some(song) = process.receive().await.into_message() {
