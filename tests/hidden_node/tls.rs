@@ -3,6 +3,7 @@
 use rendez::NodeName;
 use rendez::dist::tls::{Clients, Servers};
 use rendez::dist::{ConnectError, Tls, TlsOptions};
+use rendez::etf::Term;
 use rendez::node::Registration;
 
 use crate::support::authority::{DistAuthority, Papers};
@@ -84,6 +85,64 @@ async fn both_sides_connect_with_certificates_that_both_check() {
     let reason = tokio::time::timeout(PATIENCE, connection.closed()).await;
     let reason = reason.expect("the end is noticed");
     assert_eq!(reason, rendez::dist::CloseReason::ByPeer);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_messages_go_both_ways_and_small_ones_between_them() {
+    if !beam_is_installed("large messages over TLS") {
+        return;
+    }
+    let (epmd, authority) = (Epmd::start(), DistAuthority::new("the cluster"));
+    let papers = authority.papers("localhost");
+    let _beam = tls_erl("a@localhost", &epmd, &authority, &papers, STRICT);
+    let a = name("a@localhost");
+    let node = tls_node("rust@localhost", &epmd, with(trusting(&authority), &papers)).await;
+    let bytes: Vec<u8> = (0..8 << 20)
+        .map(|n: u32| n.to_le_bytes()[1] ^ 0x5a)
+        .collect();
+    let large = Term::binary(bytes);
+    let calls = (0..8).map(|n| {
+        let (node, a, large) = (node.clone(), a.clone(), large.clone());
+        tokio::spawn(async move {
+            let small = Term::from(i64::from(n));
+            let whole = Term::List(vec![large, small]);
+            let back = node.call(&a, "lists", "reverse", vec![whole.clone()], PATIENCE);
+            let again = node.call(&a, "lists", "reverse", vec![back.await.unwrap()], PATIENCE);
+            // The text of 8 MiB helps nobody.
+            assert!(
+                again.await.unwrap() == whole,
+                "what came back is what was sent"
+            );
+        })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        call.await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_tls_1_3_a_refused_certificate_is_told_too() {
+    if !beam_is_installed("TLS 1.3") {
+        return;
+    }
+    let (epmd, authority) = (Epmd::start(), DistAuthority::new("the cluster"));
+    let papers = authority.papers("localhost");
+    let versions = "{verify, verify_peer}, {versions, ['tlsv1.3']}";
+    let strict = format!("{versions}, {{fail_if_no_peer_cert, true}}");
+    let _beam = tls_erl(
+        "a@localhost",
+        &epmd,
+        &authority,
+        &papers,
+        (versions, &strict),
+    );
+    let a = name("a@localhost");
+    let proper = tls_node("rust@localhost", &epmd, with(trusting(&authority), &papers)).await;
+    proper.ping(&a, PATIENCE).await.unwrap();
+    let bare = tls_node("bare@localhost", &epmd, trusting(&authority)).await;
+    let (error, text) = why(&bare, &a).await;
+    assert!(matches!(error, ConnectError::TlsHandshake { .. }), "{text}");
+    assert!(text.contains("fail_if_no_peer_cert"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
