@@ -20,6 +20,7 @@ mod monitor_nodes;
 mod monitors;
 mod pg;
 mod places;
+mod readme;
 mod rpc;
 mod seen;
 mod spawn;
