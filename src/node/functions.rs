@@ -13,10 +13,13 @@ use crate::etf::{Atom, Pid, Term};
 
 use super::erpc::Apply;
 use super::exception::Exception;
+use super::io;
 use super::process::Process;
+use super::received::Received;
 
 /// Who called a function, and the process that it runs in.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Context {
     /// The process: made for this call, and gone when the function returns. What is sent to it before,
     /// the function may receive. Without a trap, an exit signal ends the function where it waits.
@@ -25,6 +28,38 @@ pub struct Context {
     pub caller: Option<Pid>,
     /// To whom the caller's node wants that sent which the function prints, by the I/O protocol.
     pub group_leader: Option<Pid>,
+}
+
+impl Context {
+    /// Prints a text where the caller's node wants it, as `io:put_chars/1` does: between BEAMs, what a function
+    /// prints appears at the caller. Without a group leader it goes to this node's log. Whether it was printed.
+    pub async fn print(&mut self, text: &str) -> bool {
+        let Some(leader) = &self.group_leader else {
+            for line in text.lines() {
+                tracing::info!("{line}");
+            }
+            return true;
+        };
+        let process = &mut self.process;
+        // It may have ended, and its node too.
+        let monitor = process.monitor(leader).await;
+        let request = io::put_chars(process.pid().clone(), monitor.clone(), text);
+        let sent = process.send(leader, request).await.is_ok();
+        let answer = process
+            .select(None, |received| match received {
+                Received::Message(message) => io::is_done(message, &monitor).is_some(),
+                Received::Down { reference, .. } => *reference == monitor,
+                _ => false,
+            })
+            .await;
+        process.demonitor(&monitor);
+        match answer {
+            Some(Received::Message(message)) => {
+                sent && io::is_done(&message, &monitor) == Some(true)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A function that others can call.

@@ -4,7 +4,7 @@
 //! this node as its group leader, so what it prints comes here; somebody has to answer, or it would wait
 //! forever.
 
-use crate::etf::{Atom, Pid, Term};
+use crate::etf::{Atom, Pid, Reference, Term};
 
 /// A request to a group leader.
 #[derive(Debug, PartialEq)]
@@ -35,6 +35,34 @@ impl Request {
         let answer = answer(self.request, &mut printed, DEPTH);
         let message = vec![Term::atom("io_reply"), self.reply_as, answer];
         (printed, self.from, Term::Tuple(message))
+    }
+}
+
+/// The request of a process that prints, under a reference that the answer will carry.
+pub(super) fn put_chars(from: Pid, reference: Reference, text: &str) -> Term {
+    let put = vec![
+        Term::atom("put_chars"),
+        Term::atom("unicode"),
+        Term::binary(text.to_owned()),
+    ];
+    let request = vec![
+        Term::atom("io_request"),
+        from.into(),
+        reference.into(),
+        Term::Tuple(put),
+    ];
+    Term::Tuple(request)
+}
+
+/// Reads `{io_reply, Reference, Answer}`: whether what was asked under the reference was done.
+pub(super) fn is_done(message: &Term, reference: &Reference) -> Option<bool> {
+    match message.as_tuple()? {
+        [label, Term::Reference(of), answer]
+            if *label == Term::atom("io_reply") && **of == *reference =>
+        {
+            Some(*answer == Term::atom("ok"))
+        }
+        _ => None,
     }
 }
 
@@ -257,6 +285,27 @@ mod tests {
             assert_eq!(answer, Term::atom("ok"));
             assert!(printed.starts_with(format) && printed.contains("99"));
         }
+    }
+
+    #[test]
+    fn what_one_side_asks_the_other_answers() {
+        let pid = Pid {
+            node: Atom::new("a@b"),
+            id: 1,
+            serial: 2,
+            creation: 3,
+        };
+        let reference = |id| Reference {
+            node: Atom::new("a@b"),
+            creation: 3,
+            id: vec![id, 2, 3],
+        };
+        let request = put_chars(pid.clone(), reference(1), "héllo");
+        let (printed, to, answer) = Request::read(request.clone()).unwrap().answer();
+        assert_eq!((printed.as_str(), to), ("héllo", pid));
+        assert_eq!(is_done(&answer, &reference(1)), Some(true));
+        assert_eq!(is_done(&answer, &reference(2)), None);
+        assert_eq!(is_done(&request, &reference(1)), None);
     }
 
     #[test]

@@ -15,11 +15,11 @@ pub(super) const NAME: Atom = Atom::new("rex");
 #[derive(Debug, PartialEq)]
 pub(super) enum Request {
     /// `{call, Module, Function, Arguments, GroupLeader}`
-    Call(Apply),
+    Call(Apply, Option<Pid>),
     /// `{block_call, Module, Function, Arguments, GroupLeader}`: one after the other.
-    BlockCall(Apply),
+    BlockCall(Apply, Option<Pid>),
     /// `{cast, Module, Function, Arguments, GroupLeader}`
-    Cast(Apply),
+    Cast(Apply, Option<Pid>),
 }
 
 impl Request {
@@ -35,12 +35,18 @@ impl Request {
             Some("cast") => Self::Cast,
             _ => return Err(Term::Tuple(elements.into())),
         };
-        let [_, module, function, arguments, _leader] = elements;
-        Ok(kind(Apply {
+        let [_, module, function, arguments, leader] = elements;
+        let apply = Apply {
             module,
             function,
             arguments,
-        }))
+        };
+        // Or an atom: `user`, for callers that want no output.
+        let leader = match leader {
+            Term::Pid(leader) => Some(*leader),
+            _ => None,
+        };
+        Ok(kind(apply, leader))
     }
 }
 
@@ -70,7 +76,7 @@ impl Note {
             return Some(Self::Features(from));
         }
         let rest = match Request::read(rest) {
-            Ok(Request::Call(apply)) => return Some(Self::Call(from, apply)),
+            Ok(Request::Call(apply, _)) => return Some(Self::Call(from, apply)),
             Ok(_) => return None,
             Err(rest) => rest,
         };
@@ -190,12 +196,15 @@ mod tests {
     #[test]
     fn requests_are_read_and_others_given_back() {
         let request = call(Atom::new("m"), Atom::new("f"), vec![Term::Int(1)]);
-        assert_eq!(Request::read(request.clone()), Ok(Request::Call(apply())));
+        assert_eq!(
+            Request::read(request.clone()),
+            Ok(Request::Call(apply(), None))
+        );
         let note = tuple([pid().into(), request.clone()]);
         assert_eq!(Note::read(note), Some(Note::Call(pid(), apply())));
         for (kind, expected) in [
-            ("block_call", Request::BlockCall(apply())),
-            ("cast", Request::Cast(apply())),
+            ("block_call", Request::BlockCall(apply(), None)),
+            ("cast", Request::Cast(apply(), None)),
         ] {
             let mut elements = request.as_tuple().unwrap().to_vec();
             elements[0] = Term::atom(kind);
@@ -275,7 +284,7 @@ mod tests {
         assert_eq!(read_badrpc(exit), Exception::Exit(pair));
         assert_eq!(
             Request::read(cast(Atom::new("m"), Atom::new("f"), vec![Term::Int(1)])),
-            Ok(Request::Cast(apply()))
+            Ok(Request::Cast(apply(), None))
         );
     }
 }

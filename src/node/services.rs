@@ -82,18 +82,20 @@ fn spawn_as_before_23(shared: &Arc<Shared>, from: Caller, spawn: kernel::Spawn) 
 fn answer_rex(shared: &Arc<Shared>, received: Received) {
     match Request::of(received) {
         Request::Call { from, request } => match rex::Request::read(request) {
-            Ok(rex::Request::Call(apply)) => shared.answer_later(from, apply, None),
-            Ok(rex::Request::BlockCall(apply)) => {
+            Ok(rex::Request::Call(apply, leader)) => {
+                shared.answer_later(from, apply, leader, None);
+            }
+            Ok(rex::Request::BlockCall(apply, leader)) => {
                 let turn = Arc::clone(&shared.block_calls);
-                shared.answer_later(from, apply, Some(turn));
+                shared.answer_later(from, apply, leader, Some(turn));
             }
             // `rex` itself leaves these without an answer, for ever.
-            Ok(rex::Request::Cast(_)) | Err(_) => {
+            Ok(rex::Request::Cast(..)) | Err(_) => {
                 shared.reply(&from, rex::badrpc(Term::atom("notsup")));
             }
         },
         Request::Cast(request) => {
-            if let Ok(rex::Request::Cast(apply)) = rex::Request::read(request)
+            if let Ok(rex::Request::Cast(apply, leader)) = rex::Request::read(request)
                 && let Some(slot) = shared.slots.take()
             {
                 let work = move |functions: Functions, context| async move {
@@ -101,7 +103,7 @@ fn answer_rex(shared: &Arc<Shared>, received: Received) {
                     let _ = functions.run(context, apply).await;
                     ExitReason::NORMAL
                 };
-                shared.begin_function(slot, SpawnOptions::new(), None, None, work);
+                shared.begin_function(slot, SpawnOptions::new(), None, leader, work);
             }
         }
         Request::Other(Received::Message(message)) => {
@@ -122,7 +124,7 @@ fn note_rex(shared: &Arc<Shared>, note: Note) {
         // The answer to a C node carries no tag but the name.
         Note::Call(from, apply) => {
             let (pid, tag) = (from, rex::NAME.into());
-            shared.answer_later(Caller { pid, tag }, apply, None);
+            shared.answer_later(Caller { pid, tag }, apply, None, None);
         }
         Note::Features(from) => {
             let features = Term::List(vec![Term::atom("erpc")]);
@@ -194,6 +196,7 @@ impl Shared {
         self: &Arc<Self>,
         from: Caller,
         apply: Apply,
+        leader: Option<Pid>,
         turn: Option<Arc<tokio::sync::Mutex<()>>>,
     ) {
         let Some(slot) = self.slots.take() else {
@@ -222,7 +225,7 @@ impl Shared {
             }
             ExitReason::NORMAL
         };
-        self.begin_function(slot, SpawnOptions::new(), Some(caller), None, work);
+        self.begin_function(slot, SpawnOptions::new(), Some(caller), leader, work);
     }
 }
 

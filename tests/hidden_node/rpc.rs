@@ -325,6 +325,38 @@ async fn a_rust_node_calls_functions_of_a_beam() {
     assert!(matches!(nobody, Err(RpcError::Connect(_))), "{nobody:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_function_prints_appears_at_its_caller() {
+    if !beam_is_installed("what a function prints") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let mut a = erl("a@127.0.0.1", &epmd);
+    let _node = offering(RUST, &epmd)
+        .function("m", "print", 1, |mut context, arguments| async move {
+            let text = format!("it says {}\n", arguments[0]);
+            Ok(context.print(&text).await.into())
+        })
+        .start()
+        .await
+        .unwrap();
+    for call in [
+        "erpc:call('rust@127.0.0.1', m, print, [1])",
+        "rpc:call('rust@127.0.0.1', m, print, [2])",
+        "rpc:block_call('rust@127.0.0.1', m, print, [3])",
+    ] {
+        assert_eq!(a.eval(call), "true");
+    }
+    // A group leader that ends leaves nobody waiting.
+    let gone = "(fun() -> Own = group_leader(), Gone = spawn(fun() -> ok end), group_leader(Gone, self()),
+                 Said = erpc:call('rust@127.0.0.1', m, print, [4]), group_leader(Own, self()), Said end)()";
+    assert_eq!(a.eval(&gone.replace('\n', " ")), "false");
+    let log = a.log();
+    for number in 1..=3 {
+        assert!(log.contains(&format!("it says {number}\n")), "{log}");
+    }
+}
+
 /// `ei_rpc` of libei, which `erl_call` is made of, has a way of its own to ask `rex`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_c_node_calls_functions() {
