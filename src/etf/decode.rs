@@ -295,6 +295,7 @@ impl<'a> Decoder<'a> {
 
     /// Reads the head of a small tuple and its first element if that is a byte, as control messages start:
     /// gives its arity and the byte.
+    #[cfg(feature = "dist")]
     pub(crate) fn small_tuple_of_int(&mut self) -> Option<(u8, u8)> {
         match self.rest {
             &[

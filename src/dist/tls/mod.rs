@@ -276,6 +276,10 @@ impl Tls {
     ///
     /// # Errors
     /// A text for the log.
+    #[cfg_attr(
+        not(feature = "node"),
+        expect(dead_code, reason = "it is the node that listens")
+    )]
     pub(crate) async fn accept(&self, tcp: TcpStream) -> Result<Stream, String> {
         let Some(acceptor) = &self.acceptor else {
             return Err(
