@@ -312,7 +312,11 @@ pub fn framing(data: &[u8]) {
     let headers = Flags::DIST_HDR_ATOM_CACHE | Flags::FRAGMENTS;
     for flags in [headers, Flags::DIST_HDR_ATOM_CACHE, Flags::empty()] {
         let (messages, end) = receive(flags, data, usize::MAX);
-        for step in [1, 7, 4096] {
+        // Small steps through a long input would be most of the time.
+        let steps = [1, 7, 4096]
+            .into_iter()
+            .filter(|step| data.len() / step < 2048);
+        for step in steps {
             let pieces = receive(flags, data, step);
             assert_eq!(
                 pieces,

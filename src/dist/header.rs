@@ -166,8 +166,8 @@ pub struct Sent {
     entries: Vec<Entry>,
     /// The references of the message at hand, in their order.
     message: Vec<Reference>,
-    /// Which message is at hand.
-    turn: u32,
+    /// Which message is at hand. It never comes round.
+    turn: u64,
 }
 
 #[derive(Debug)]
@@ -176,7 +176,7 @@ struct Entry {
     /// Whether the receiver has it: a message that was given up was never sent.
     sent: bool,
     /// The last message that had the atom.
-    turn: u32,
+    turn: u64,
     /// The atom's index in that message.
     index: u8,
 }
@@ -203,7 +203,7 @@ impl Sent {
     /// Starts the list of a new message. What the last one put into the cache stays there, so its
     /// header has to be sent, or given up by [`Sent::cancel`].
     pub fn start(&mut self) {
-        self.turn = self.turn.wrapping_add(1);
+        self.turn += 1;
         self.message.clear();
     }
 

@@ -10,6 +10,9 @@ use crate::etf::Atom;
 /// What a message that has begun costs beside its bytes, about.
 const OVERHEAD: usize = 256;
 
+/// How many messages are few.
+const FEW: usize = 16;
+
 /// A message of which some fragments have come.
 #[derive(Debug)]
 pub(super) struct Assembly {
@@ -21,6 +24,8 @@ pub(super) struct Assembly {
     pub(super) atoms: Vec<Atom>,
     /// The id of the fragment that is due; 0 when the message is whole.
     due: u64,
+    /// How much of the total is its own.
+    cost: usize,
 }
 
 /// All messages of a connection of which some fragments have come. Those of several senders may come in
@@ -61,12 +66,14 @@ impl Assemblies {
             got: id,
             due: 1,
         })?;
-        self.charge(buffer.len().saturating_add(OVERHEAD))?;
+        let cost = buffer.len() + atoms.len() * size_of::<Atom>() + OVERHEAD;
+        self.charge(cost)?;
         let assembly = Assembly {
             buffer,
             start,
             atoms,
             due,
+            cost,
         };
         Ok(self.put_back(sequence, assembly))
     }
@@ -96,6 +103,7 @@ impl Assemblies {
             });
         }
         self.charge(length)?;
+        assembly.cost += length;
         Ok(assembly)
     }
 
@@ -105,12 +113,17 @@ impl Assemblies {
             self.begun.insert(sequence, assembly);
             return None;
         }
-        self.total = (self.total).saturating_sub(assembly.buffer.len() + OVERHEAD);
+        self.total -= assembly.cost;
         if self.begun.is_empty() {
             // A connection at rest keeps nothing of what it once took.
             self.begun.shrink_to(0);
         }
         Some(assembly)
+    }
+
+    /// Whether few messages are under way, so that room given on trust does not add up.
+    pub(super) fn are_few(&self) -> bool {
+        self.begun.len() < FEW
     }
 
     fn charge(&mut self, bytes: usize) -> Result<(), Malformed> {

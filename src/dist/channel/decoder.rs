@@ -32,6 +32,8 @@ const FIRST_ROOM: usize = 65 * 1024;
 /// How many times as much room a message gets as has come of it: then a binary of 1 MiB, in 17
 /// fragments, is never moved, and a lie costs no more than this.
 const ROOM_FACTOR: usize = 32;
+/// The same when many messages are under way.
+const LITTLE_ROOM_FACTOR: usize = 2;
 /// Up to how much room is given on announcement to one who has sent as large a message before.
 const MAX_TRUST: usize = 4 * 1024 * 1024;
 
@@ -99,8 +101,9 @@ impl Decoder {
 
     /// Where the next bytes belong. [`Decoder::next`] has to have said `None` before.
     pub fn space(&mut self) -> Limit<&mut BytesMut> {
+        let belief = self.belief();
         if let Some(large) = &mut self.large {
-            return large.space(self.trust);
+            return large.space(belief);
         }
         self.inbox.advance(self.read);
         self.read = 0;
@@ -201,12 +204,26 @@ impl Decoder {
             end,
             promised: promised.min(self.max_message),
         };
-        large.make_room(self.trust);
+        large.make_room(self.belief());
         large.to.buffer().extend_from_slice(begun);
         self.large = Some(large);
         self.inbox.clear();
         self.read = 0;
         Ok(())
+    }
+
+    fn belief(&self) -> Belief {
+        if self.assemblies.are_few() {
+            Belief {
+                factor: ROOM_FACTOR,
+                trust: self.trust,
+            }
+        } else {
+            Belief {
+                factor: LITTLE_ROOM_FACTOR,
+                trust: 0,
+            }
+        }
     }
 
     fn large_frame(&mut self, mut large: Large) -> Result<Option<Incoming>, Malformed> {
@@ -223,7 +240,7 @@ impl Decoder {
                     let atoms = self.messages.take_atoms();
                     self.assemblies.start(sequence, id, body, start, atoms)?
                 } else {
-                    self.trust = self.trust.max(body.len());
+                    self.trust = self.trust.max(body.len()).min(MAX_TRUST);
                     let mut body = body.freeze();
                     body.advance(start);
                     return self.messages.read_shared(&body).map(Some);
@@ -238,13 +255,22 @@ impl Decoder {
     }
 }
 
+/// How far the peer is believed about what is still to come.
+#[derive(Clone, Copy)]
+struct Belief {
+    /// How many times as much as has come.
+    factor: usize,
+    /// How many bytes, whatever has come.
+    trust: usize,
+}
+
 impl Large {
     fn is_whole(&mut self) -> bool {
         self.to.buffer().len() >= self.end
     }
 
-    fn space(&mut self, trust: usize) -> Limit<&mut BytesMut> {
-        self.make_room(trust);
+    fn space(&mut self, belief: Belief) -> Limit<&mut BytesMut> {
+        self.make_room(belief);
         let end = self.end;
         let buffer = self.to.buffer();
         let left = end + BEYOND - buffer.len();
@@ -252,7 +278,7 @@ impl Large {
     }
 
     /// Makes room for what comes next, and for the rest of the message as far as the peer is believed.
-    fn make_room(&mut self, trust: usize) {
+    fn make_room(&mut self, belief: Belief) {
         let (end, promised) = (self.end, self.promised);
         let buffer = self.to.buffer();
         let length = buffer.len();
@@ -260,8 +286,8 @@ impl Large {
             return;
         }
         let believed = FIRST_ROOM
-            .max(length.saturating_mul(ROOM_FACTOR))
-            .max(trust);
+            .max(length.saturating_mul(belief.factor))
+            .max(belief.trust);
         let target = promised.max(end).min(believed) + BEYOND;
         if target > buffer.capacity() {
             buffer.reserve(target - length);

@@ -51,8 +51,8 @@ pub struct ChannelOptions {
     /// How many bytes may wait for the peer before [`Sender::send`] waits too. Default 1 MiB, as OTP's
     /// `+zdbbl`.
     pub high_water: usize,
-    /// How many bytes may wait for the peer when what the node itself has to say ([`Sender::signal`])
-    /// comes on top; beyond it the connection ends. Default 16 MiB.
+    /// How many bytes of what the node itself has to say ([`Sender::signal`]) may wait on top; beyond it
+    /// the connection ends. Default 16 MiB.
     pub hard_limit: usize,
     /// What decoding one message may cost.
     pub limits: crate::etf::Limits,

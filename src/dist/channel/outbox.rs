@@ -35,6 +35,8 @@ pub struct Outbox {
     encoder: Encoder,
     next: Batch,
     lanes: VecDeque<Lane>,
+    /// How much of `next` are signals.
+    signals: usize,
     high_water: usize,
     hard_limit: usize,
 }
@@ -99,6 +101,7 @@ impl Outbox {
             encoder: Encoder::new(options),
             next: Batch::default(),
             lanes: VecDeque::new(),
+            signals: 0,
             high_water: options.high_water,
             hard_limit: options.hard_limit,
         }
@@ -115,10 +118,10 @@ impl Outbox {
         payload: Option<&Term>,
         urgency: Urgency,
     ) -> Result<(), SendError> {
-        let waiting = self.waiting();
         let room = match urgency {
-            Urgency::Message => waiting < self.high_water,
-            Urgency::Signal => waiting < self.hard_limit,
+            Urgency::Message => self.waiting() < self.high_water,
+            // One long message before it is no reason to give up the peer.
+            Urgency::Signal => self.signals < self.hard_limit,
         };
         if !room {
             return Err(SendError::Busy);
@@ -127,9 +130,13 @@ impl Outbox {
         if !self.lanes.is_empty() {
             self.stay_behind(Origin::of(control), urgency)?;
         }
+        let before = self.waiting();
         if let Some(rest) = self.encoder.encode(control, payload, &mut self.next)? {
             let from = Origin::of(control);
             self.lanes.push_back(Lane { from, rest });
+        }
+        if urgency == Urgency::Signal {
+            self.signals += self.waiting() - before;
         }
         Ok(())
     }
@@ -167,6 +174,7 @@ impl Outbox {
     pub fn take(&mut self, batch: &mut Batch) {
         batch.clear();
         std::mem::swap(batch, &mut self.next);
+        self.signals = 0;
         while batch.remaining() < ROUND
             && let Some(mut lane) = self.lanes.pop_front()
         {

@@ -245,7 +245,15 @@ fn what_waits_has_an_end() {
     let messages = count(&mut outbox, Urgency::Message);
     assert!((5..10).contains(&messages), "{messages}");
     let signals = count(&mut outbox, Urgency::Signal);
-    assert!((5..10).contains(&signals), "{signals}");
+    assert!((10..20).contains(&signals), "{signals}");
+    // A long message is no reason to give up the peer.
+    drain(&mut outbox);
+    let long = Term::binary(vec![0; 100_000]);
+    outbox
+        .push(&send(1, 2), Some(&long), Urgency::Message)
+        .unwrap();
+    assert_eq!(count(&mut outbox, Urgency::Message), 0);
+    assert!(count(&mut outbox, Urgency::Signal) > 5);
     drain(&mut outbox);
     assert!(count(&mut outbox, Urgency::Message) > 5);
 }

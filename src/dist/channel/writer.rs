@@ -44,6 +44,7 @@ pub(super) async fn run<W: AsyncWrite + Unpin>(io: W, shared: Arc<Shared>) {
         // A peer that takes nothing must not hold up the end.
         let _ = timeout(FLUSH, writer.finish()).await;
     }
+    let _ = timeout(FLUSH, writer.io.shutdown()).await;
 }
 
 /// Notes when it was first asked, and is never done.
@@ -153,7 +154,6 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
                 break;
             }
         }
-        self.io.flush().await?;
-        self.io.shutdown().await
+        self.io.flush().await
     }
 }
