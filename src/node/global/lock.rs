@@ -7,7 +7,7 @@ use crate::node::process::Process;
 use crate::node::received::Dest;
 
 use super::tables::LockId;
-use super::{Global, NAME, gen_call};
+use super::{Global, NAME};
 
 impl Global {
     /// Does `work` while it holds the lock of `resource` at this node and all visible ones that are connected,
@@ -51,7 +51,7 @@ impl Global {
             tokio::time::sleep(Duration::from_millis(wait)).await;
         };
         let output = work.await;
-        self.unlock_at(&holder, &id, &nodes);
+        self.unlock_at(&mut holder, &id, &nodes).await;
         Some(output)
     }
 
@@ -74,20 +74,20 @@ impl Global {
             let answer = holder.call(server, request, Duration::MAX).await;
             // A node that is gone meanwhile has no say.
             if answer.is_ok_and(|answer| answer != Term::from(true)) {
-                self.unlock_at(holder, id, &nodes[..place]);
+                self.unlock_at(holder, id, &nodes[..place]).await;
                 return false;
             }
         }
         true
     }
 
-    fn unlock_at(&self, holder: &Process, id: &LockId, nodes: &[Atom]) {
-        let shared = &self.node.0;
+    /// Gives the lock back, and waits until it is: who is told that this is done finds it free.
+    async fn unlock_at(&self, holder: &mut Process, id: &LockId, nodes: &[Atom]) {
         for node in nodes.iter().rev() {
             let request = Term::Tuple(vec![Term::atom("del_lock"), id.to_term()]);
-            // What is answered goes to a process that is gone, or nobody waits for it.
-            let call = gen_call(holder.pid(), &shared.ids.reference(), request);
-            shared.tell(&Dest::Remote(NAME, node.clone()), call);
+            let server = Dest::Remote(NAME, node.clone());
+            // A node that is gone holds nothing.
+            let _ = holder.call(server, request, Duration::MAX).await;
         }
     }
 }
