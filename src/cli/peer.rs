@@ -18,7 +18,9 @@ pub async fn start(peer: &NodeName, cookie: Secret, tls: Option<Tls>) -> Result<
     let mut node = Node::builder(own_name(peer).await)
         .cookie(cookie)
         .registration(Registration::None)
-        .epmd_port(port);
+        .epmd_port(port)
+        // What a function prints is for whoever called it, and no part of its result.
+        .printed(|_, text| eprint!("{text}"));
     if let Some(tls) = tls {
         node = node.tls(tls);
     }

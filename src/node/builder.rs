@@ -12,13 +12,14 @@ use crate::dist::channel::ChannelOptions;
 use crate::dist::cookie::{self, CookieError};
 use crate::dist::{ConnectError, DialOptions, Tls};
 use crate::epmd::EpmdError;
-use crate::etf::{Atom, Term};
+use crate::etf::{Atom, Pid, Term};
 use crate::name::{InvalidName, NodeName};
 use crate::secret::Secret;
 
 use super::entry::MailboxBound;
 use super::exception::Exception;
 use super::functions::{Context, Functions};
+use super::io::Printed;
 use super::presence::Presence;
 use super::{Node, kernel};
 
@@ -104,6 +105,7 @@ pub struct Builder {
     pub(super) channel: ChannelOptions,
     pub(super) limits: Limits,
     pub(super) functions: Functions,
+    pub(super) printed: Printed,
 }
 
 /// What peers can make a node keep.
@@ -139,6 +141,7 @@ impl Builder {
         kernel::offer(&functions);
         Self {
             functions,
+            printed: Printed::default(),
             name,
             named_by: None,
             cookie: Cookie::Home,
@@ -321,6 +324,14 @@ impl Builder {
     {
         let (module, function) = (Atom::new(module), Atom::new(function));
         self.functions.offer(module, function, arity, run);
+        self
+    }
+
+    /// What to do with a text that a process prints which this node started elsewhere, and with that process's
+    /// pid. It must not wait. Default: each line goes to the log, at the level `info`.
+    #[must_use]
+    pub fn printed(mut self, to: impl Fn(&Pid, &str) + Send + Sync + 'static) -> Self {
+        self.printed = Printed(Arc::new(to));
         self
     }
 

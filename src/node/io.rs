@@ -4,7 +4,38 @@
 //! this node as its group leader, so what it prints comes here; somebody has to answer, or it would wait
 //! forever.
 
+use std::fmt;
+use std::sync::Arc;
+
 use crate::etf::{Atom, Pid, Reference, Term};
+
+/// What is done with a text that a process printed.
+#[derive(Clone)]
+pub(super) struct Printed(pub(super) Arc<dyn Fn(&Pid, &str) + Send + Sync>);
+
+impl Printed {
+    pub(super) fn take(&self, from: &Pid, text: &str) {
+        if !text.is_empty() {
+            self.0(from, text);
+        }
+    }
+}
+
+impl Default for Printed {
+    fn default() -> Self {
+        Self(Arc::new(|from, text| {
+            for line in text.lines() {
+                tracing::info!(node = from.node.as_str(), "{line}");
+            }
+        }))
+    }
+}
+
+impl fmt::Debug for Printed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Printed")
+    }
+}
 
 /// A request to a group leader.
 #[derive(Debug, PartialEq)]

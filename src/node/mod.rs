@@ -124,6 +124,8 @@ struct Shared {
     requests: Requests,
     /// What others can have this node run, and how much of it at once.
     functions: Functions,
+    /// Where goes what is printed by the processes that this node starts elsewhere.
+    printed: io::Printed,
     slots: Slots,
     /// Held by one `block_call` at a time.
     block_calls: Arc<tokio::sync::Mutex<()>>,

@@ -159,9 +159,7 @@ fn take_output(shared: &Arc<Shared>, received: Received) {
         return;
     };
     let (printed, from, answer) = request.answer();
-    for line in printed.lines() {
-        tracing::info!(node = from.node.as_str(), "{line}");
-    }
+    shared.printed.take(&from, &printed);
     shared.tell(&Dest::Pid(from), answer);
 }
 

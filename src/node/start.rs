@@ -89,6 +89,7 @@ fn new_shared(builder: Builder, identity: Identity, registered: Option<Registere
         registry: Registry::default(),
         requests: Requests::default(),
         functions: builder.functions,
+        printed: builder.printed,
         slots: Slots::new(builder.limits.functions),
         block_calls: Arc::default(),
         global: OnceLock::new(),

@@ -250,7 +250,14 @@ async fn a_rust_node_calls_functions_of_a_beam() {
     }
     let epmd = Epmd::start();
     let mut a = erl("a@127.0.0.1", &epmd);
-    let node = node(RUST, &epmd).await;
+    let (say, mut printed) = tokio::sync::mpsc::unbounded_channel();
+    let node = builder(RUST, &epmd)
+        .printed(move |from, text| {
+            let _ = say.send(format!("{} {text}", from.node.as_str()));
+        })
+        .start()
+        .await
+        .unwrap();
     let peer = name(&a.name);
     let within =
         |within: Duration, module: &'static str, function: &'static str, arguments: &str| {
@@ -314,6 +321,9 @@ async fn a_rust_node_calls_functions_of_a_beam() {
         rpc("io", "put_chars", "[[104,<<\"i\">>]]").await,
         Ok(Term::atom("ok"))
     );
+
+    assert_eq!(printed.recv().await.unwrap(), "a@127.0.0.1 it is fine\n");
+    assert_eq!(printed.recv().await.unwrap(), "a@127.0.0.1 hi");
 
     let leads: Term = rpc("erlang", "group_leader", "[]").await.unwrap();
     assert_eq!(leads.as_pid().unwrap().node, Atom::new(RUST));
