@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::broadcast;
 use tokio::time::{sleep, timeout};
 
+use crate::support::skip;
 use crate::world::*;
 
 /// OTP's `net_ticktime` is at least this in these tests: ticks go out each second.
@@ -309,7 +310,10 @@ async fn a_link_that_drops_packets_longer_than_the_tick_time() {
         return;
     };
     // Not for long: nobody notices.
-    field.lan.cut(1, true).unwrap();
+    if let Err(why) = field.lan.cut(1, true) {
+        skip("a link that drops packets", &why);
+        return;
+    }
     sleep(Duration::from_millis(500)).await;
     field.lan.cut(1, false).unwrap();
     sleep(TICK_TIME * 2).await;
@@ -406,7 +410,10 @@ async fn a_peer_that_restarts_at_once_under_the_same_name() {
     // Its end does not get through, so that both still hold the earlier connection when it connects again.
     field.forget().await;
     let fault = clock();
-    field.lan.cut(1, true).unwrap();
+    if let Err(why) = field.lan.cut(1, true) {
+        skip("a peer that is back before it was missed", &why);
+        return;
+    }
     field.victim.kill();
     field.restart_victim();
     field.lan.cut(1, false).unwrap();
