@@ -14,7 +14,7 @@ use crate::etf::{Pid, Reference, Term};
 use super::Shared;
 use super::connection::Connection;
 use super::credit::weight;
-use super::entry::{Entry, Exit};
+use super::entry::{Entry, Exit, Item};
 use super::received::Dest;
 use super::route::send_exit;
 use super::signals::Watcher;
@@ -133,7 +133,8 @@ impl Shared {
 
     fn hand_over(&self, connection: &Connection, dest: &Dest, message: Term) {
         if let Some(entry) = self.here(dest) {
-            let credit = connection.gate().take(weight(&message));
+            // The place in the mailbox counts too: small messages are mostly that.
+            let credit = connection.gate().take(size_of::<Item>() + weight(&message));
             self.deliver(&entry, message, Some(credit));
         }
     }

@@ -11,9 +11,6 @@ use super::connection::Connection;
 use super::received::SendFailed;
 use super::table;
 
-/// A connection, as signals go over it.
-pub(super) type Link = Connection;
-
 impl Shared {
     /// The connection to a node, if there is one.
     pub(super) fn link_up(&self, node: &Atom) -> Option<Connection> {

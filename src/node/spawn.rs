@@ -14,12 +14,13 @@ use crate::dist::Flags;
 use crate::dist::control::{Control, Process as Named};
 use crate::etf::{Atom, Pid, Reference, Term};
 
+use super::connection::Connection;
 use super::entry::{Entry, Exit};
 use super::erpc::{self, Job};
 use super::exception::Exception;
 use super::functions::{Context, Functions};
 use super::received::{ExitReason, SendFailed};
-use super::remote::Link;
+
 use super::signals::{Monitored, Watcher};
 use super::spawn_options::{FLAG_LINK, FLAG_MONITOR, Options};
 use super::{Shared, SpawnOptions, lock};
@@ -184,7 +185,7 @@ impl Shared {
     /// Has the peer run a call. The connection is the one that the answer comes over.
     pub(super) async fn begin_call(
         &self,
-        link: &Link,
+        link: &Connection,
         node: &Atom,
         start: Start,
     ) -> Result<Call<'_>, SpawnError> {
@@ -205,7 +206,7 @@ impl Shared {
     /// Has the peer start a process for one of this node's.
     pub(super) async fn begin_process(
         &self,
-        link: &Link,
+        link: &Connection,
         node: &Atom,
         entry: &Arc<Entry>,
         start: Start,
@@ -227,7 +228,11 @@ impl Shared {
     }
 
     /// Has the peer run something of which nothing is to be heard.
-    pub(super) async fn cast_spawn(&self, link: &Link, start: Start) -> Result<(), SpawnError> {
+    pub(super) async fn cast_spawn(
+        &self,
+        link: &Connection,
+        start: Start,
+    ) -> Result<(), SpawnError> {
         // The reply is for a request that is not waited for.
         self.request(link, self.ids.reference(), &self.own, start)
             .await
@@ -235,7 +240,7 @@ impl Shared {
 
     async fn request(
         &self,
-        link: &Link,
+        link: &Connection,
         id: Reference,
         from: &Pid,
         start: Start,
@@ -268,7 +273,7 @@ impl Shared {
     /// `SPAWN_REPLY` came. What it says about links and monitors counts before anything that comes after it.
     pub(super) fn spawn_replied(
         &self,
-        link: &Link,
+        link: &Connection,
         id: Reference,
         to: &Pid,
         flags: u32,
@@ -330,7 +335,7 @@ impl Shared {
     }
 
     /// `SPAWN_REQUEST` came: runs the function in a process of its own.
-    pub(super) fn spawn_requested(self: &Arc<Self>, link: &Link, request: Requested) {
+    pub(super) fn spawn_requested(self: &Arc<Self>, link: &Connection, request: Requested) {
         let Requested {
             id,
             from,
@@ -414,7 +419,7 @@ impl Shared {
 /// Tells the caller how its call ended, as the end of the process would. Exit reasons otherwise never wait,
 /// since they are seldom large; an answer may be as large as it likes, and as many as there are calls.
 async fn answer_call(
-    link: &Link,
+    link: &Connection,
     entry: &Entry,
     monitor: &Reference,
     mark: Term,
