@@ -9,9 +9,12 @@ use std::sync::Arc;
 
 use crate::etf::{Atom, Pid, Reference, Term};
 
+/// Takes a text and the process that printed it.
+type Taker = dyn Fn(&Pid, &str) + Send + Sync;
+
 /// What is done with a text that a process printed.
 #[derive(Clone)]
-pub(super) struct Printed(pub(super) Arc<dyn Fn(&Pid, &str) + Send + Sync>);
+pub(super) struct Printed(pub(super) Arc<Taker>);
 
 impl Printed {
     pub(super) fn take(&self, from: &Pid, text: &str) {
