@@ -188,7 +188,7 @@ impl Client {
             creation: 1,
         };
         let from = tuple(vec![self.own.clone().into(), reference.into()]);
-        let arguments = List::from(vec![FixInteger::from(-700).into()]);
+        let arguments = List::from(vec![FixInteger::from(700).into()]);
         let call = vec![
             atom("call"),
             atom("erlang"),

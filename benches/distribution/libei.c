@@ -137,7 +137,7 @@ static void rpc_send(void)
     ei_x_buff arguments;
     ei_x_new(&arguments);
     ei_x_encode_list_header(&arguments, 1);
-    ei_x_encode_long(&arguments, -700);
+    ei_x_encode_long(&arguments, 700);
     ei_x_encode_empty_list(&arguments);
     check(ei_rpc_to(&node, fd, "erlang", "abs", arguments.buff, arguments.index), "rpc");
     ei_x_free(&arguments);

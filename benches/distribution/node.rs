@@ -120,7 +120,7 @@ impl Client {
     }
 
     async fn call(&self) {
-        let arguments = vec![Term::Int(-700)];
+        let arguments = vec![Term::Int(700)];
         let patience = Duration::from_secs(60);
         let answer = self
             .node

@@ -142,7 +142,7 @@ impl Client {
         }
     }
 
-    /// Asks `rex` for `erlang:abs(-700)`, as `rpc:call` did before there was erpc.
+    /// Asks `rex` for `erlang:abs(700)`, as `rpc:call` did before there was erpc.
     async fn call(&mut self, n: u64) {
         let reference = Reference {
             node: self.own.node.clone(),
@@ -150,7 +150,7 @@ impl Client {
             id: vec![u32::try_from(n).expect("a number"), 1, 1],
         };
         let from = Term::Tuple(vec![Term::from(self.own.clone()), Term::from(reference)]);
-        let arguments = Term::List(vec![Term::Int(-700)]);
+        let arguments = Term::List(vec![Term::Int(700)]);
         let call = vec![
             Term::atom("call"),
             Term::atom("erlang"),

@@ -70,10 +70,10 @@ work(binaries_in, Bench, N) ->
     count_binaries(N);
 work(rpc_one, _, 0) -> ok;
 work(rpc_one, {_, Peer} = Bench, N) ->
-    700 = erpc:call(Peer, erlang, abs, [-700]),
+    700 = erpc:call(Peer, erlang, abs, [700]),
     work(rpc_one, Bench, N - 1);
 work(rpc_64, _, N) when N =< 0 -> ok;
 work(rpc_64, {_, Peer} = Bench, N) ->
-    Requests = [erpc:send_request(Peer, erlang, abs, [-700]) || _ <- lists:seq(1, 64)],
+    Requests = [erpc:send_request(Peer, erlang, abs, [700]) || _ <- lists:seq(1, 64)],
     [700 = erpc:receive_response(R) || R <- Requests],
     work(rpc_64, Bench, N - 64).
