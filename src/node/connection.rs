@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -14,6 +15,7 @@ use crate::etf::{Atom, Term};
 
 use super::Shared;
 use super::credit::Gate;
+use super::entry::Entry;
 use super::received::SendFailed;
 use super::table;
 
@@ -155,28 +157,56 @@ impl fmt::Debug for Connection {
     }
 }
 
+/// How many messages are handed out before the processes that they are for are woken, at most.
+const BATCH: usize = 256;
+
 /// Takes what comes over a connection until it ends, and then tells everyone.
 pub(super) async fn run(connection: Connection, mut receiver: Receiver, shared: Weak<Shared>) {
+    let mut wake = Vec::new();
+    let mut handed_out = 0;
     let reason = loop {
-        if connection.gate().is_full()
-            && let Err(reason) = room(&connection, &shared).await
-        {
-            break reason;
-        }
-        match receiver.next().await {
+        // What came with one read is handed out as a whole: a process that is woken for each message has
+        // gone back to sleep before the next.
+        let next = if handed_out < BATCH && !connection.gate().is_full() {
+            receiver.next().now_or_never()
+        } else {
+            None
+        };
+        let next = match next {
+            Some(next) => next,
+            None => {
+                handed_out = 0;
+                wake_all(&mut wake);
+                if connection.gate().is_full()
+                    && let Err(reason) = room(&connection, &shared).await
+                {
+                    break reason;
+                }
+                receiver.next().await
+            }
+        };
+        handed_out += 1;
+        match next {
             Ok(incoming) => match shared.upgrade() {
-                Some(shared) => shared.incoming(&connection, incoming),
+                Some(shared) => shared.incoming(&connection, incoming, &mut wake),
                 None => break CloseReason::Local,
             },
             Err(reason) => break reason,
         }
     };
+    wake_all(&mut wake);
     connection.close(reason);
     let reason = connection.closed().await;
     if let Some(shared) = shared.upgrade() {
         table::lost(&shared, &connection, reason);
     }
     connection.0.settled.send_replace(true);
+}
+
+fn wake_all(processes: &mut Vec<Arc<Entry>>) {
+    for process in processes.drain(..) {
+        process.wake.notify_one();
+    }
 }
 
 /// Waits until the processes have taken enough of what the peer sent. The peer waits meanwhile, and the

@@ -157,26 +157,44 @@ impl Entry {
     }
 
     pub(super) fn message(&self, message: Term, credit: Option<Credit>) -> Delivered {
+        let (delivered, wake) = self.message_quietly(message, credit);
+        if wake {
+            self.wake.notify_one();
+        }
+        delivered
+    }
+
+    /// As [`Entry::message`], and leaves it to the caller to wake the process, if it has to be: whoever
+    /// has more messages at hand wakes it once.
+    pub(super) fn message_quietly(
+        &self,
+        message: Term,
+        credit: Option<Credit>,
+    ) -> (Delivered, bool) {
         let mut inner = self.lock();
         if inner.fate.is_some() {
-            return Delivered::Gone;
+            return (Delivered::Gone, false);
         }
         // Only lower it can get meanwhile: it rises under the lock.
         if self.waiting.load(Ordering::Relaxed) >= self.bound.messages {
             match self.bound.when_full {
-                WhenFull::End => return self.doom(&mut inner, Term::atom("mailbox_full")),
+                WhenFull::End => {
+                    return (self.doom(&mut inner, Term::atom("mailbox_full")), false);
+                }
                 WhenFull::Refuse => {
                     if self.refused.fetch_add(1, Ordering::Relaxed) == 0 {
                         let pid = &self.pid;
                         tracing::warn!(?pid, "a mailbox is full: messages are left out");
                     }
-                    return Delivered::Done;
+                    return (Delivered::Done, false);
                 }
             }
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        self.push(&mut inner, Received::Message(message), credit);
-        Delivered::Done
+        let received = Received::Message(message);
+        let wake = inner.queue.is_empty();
+        inner.queue.push_back(Item { received, credit });
+        (Delivered::Done, wake)
     }
 
     fn push(&self, inner: &mut Inner, received: Received, credit: Option<Credit>) {

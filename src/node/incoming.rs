@@ -24,7 +24,13 @@ use super::spawn::Requested;
 const MOST_RELATIONS: usize = 1 << 20;
 
 impl Shared {
-    pub(super) fn incoming(self: &Arc<Self>, connection: &Connection, incoming: Incoming) {
+    /// Processes that got messages and have to be woken are added to `wake`.
+    pub(super) fn incoming(
+        self: &Arc<Self>,
+        connection: &Connection,
+        incoming: Incoming,
+        wake: &mut Vec<Arc<Entry>>,
+    ) {
         let Incoming { control, payload } = incoming;
         let payload = payload.unwrap_or(Term::NIL);
         if let Some(from) = speaker(&control)
@@ -36,14 +42,14 @@ impl Shared {
         }
         match control {
             Control::Send { to } | Control::SendSender { to, .. } => {
-                self.hand_over(connection, &Dest::Pid(to), payload);
+                self.hand_over(connection, &Dest::Pid(to), payload, wake);
             }
             Control::RegSend { to, .. } => {
-                self.hand_over(connection, &Dest::Name(to), payload);
+                self.hand_over(connection, &Dest::Name(to), payload, wake);
             }
             Control::AliasSend { alias, .. } => {
                 if self.ids.is_own_reference(&alias) {
-                    self.hand_over(connection, &Dest::Alias(alias), payload);
+                    self.hand_over(connection, &Dest::Alias(alias), payload, wake);
                 }
             }
             Control::Link { from, to } => self.link_from(connection, from, to),
@@ -131,11 +137,21 @@ impl Shared {
         }
     }
 
-    fn hand_over(&self, connection: &Connection, dest: &Dest, message: Term) {
+    fn hand_over(
+        &self,
+        connection: &Connection,
+        dest: &Dest,
+        message: Term,
+        wake: &mut Vec<Arc<Entry>>,
+    ) {
         if let Some(entry) = self.here(dest) {
             // The place in the mailbox counts too: small messages are mostly that.
             let credit = connection.gate().take(size_of::<Item>() + weight(&message));
-            self.deliver(&entry, message, Some(credit));
+            let (delivered, asleep) = entry.message_quietly(message, Some(credit));
+            self.settle(&entry, delivered);
+            if asleep {
+                wake.push(entry);
+            }
         }
     }
 
