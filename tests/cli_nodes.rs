@@ -1,4 +1,5 @@
 //! The command against real nodes: names, ping, call, attach; and against our own EPMD.
+#![cfg(feature = "cli")]
 
 use std::process::Command;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
 //! What the command takes, and how it says that the words are off: status 2 and one line.
+#![cfg(feature = "cli")]
 
 use std::fs;
 

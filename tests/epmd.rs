@@ -1,5 +1,6 @@
 //! Our EPMD client against OTP's `epmd`, OTP's nodes and tools against our EPMD server, and the `epmd`
 //! provider against both.
+#![cfg(all(feature = "epmd-server", feature = "discovery"))]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The term codec against what OTP 25, 27 and 29 wrote, and against bytes that nobody should write.
+#![cfg(feature = "etf")]
 
 use bytes::Bytes;
 use proptest::prelude::*;

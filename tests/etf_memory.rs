@@ -1,4 +1,5 @@
 //! What decoding reserves, whatever it is given: counted by the allocator, in a process of its own.
+#![cfg(feature = "etf")]
 
 use std::alloc::System;
 

@@ -1,4 +1,5 @@
 //! Names from files, programs and scans: the providers as a driver runs them, and as the command does.
+#![cfg(feature = "cli")]
 
 mod support;
 

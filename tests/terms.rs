@@ -1,4 +1,5 @@
 //! Our reader and printer of terms against `erl` itself, over thousands of generated terms.
+#![cfg(feature = "etf")]
 
 use std::fs;
 use std::process::Command;

@@ -2,6 +2,7 @@
 //!
 //! They need the built packages, so `make test` (or `scripts/test system`) runs them; a bare
 //! `cargo test` leaves them out.
+#![cfg(feature = "cli")]
 
 #[path = "../support/mod.rs"]
 mod support;
