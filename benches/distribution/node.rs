@@ -18,8 +18,8 @@ struct Client {
 }
 
 pub fn run(epmd: &Epmd, own: &str, peer: &str, work: Work, count: u64) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // On one thread, as libei works and as erl_dist does here.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     runtime.expect("a runtime").block_on(async {
@@ -32,9 +32,7 @@ pub fn run(epmd: &Epmd, own: &str, peer: &str, work: Work, count: u64) {
             peer: peer.parse().expect("a name"),
             node_of_peer: Atom::try_from(peer).expect("an atom"),
         };
-        // As a program would: on a worker, not on the thread that blocks.
-        let done = tokio::spawn(client.run(work, count));
-        done.await.expect("the work is done");
+        client.run(work, count).await;
     });
 }
 

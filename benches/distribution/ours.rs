@@ -17,8 +17,8 @@ struct Client {
 }
 
 pub fn run(epmd: &Epmd, own: &str, peer: &str, work: Work, count: u64) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // On one thread, as libei works and as erl_dist does here.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     runtime.expect("a runtime").block_on(async {
@@ -29,9 +29,7 @@ pub fn run(epmd: &Epmd, own: &str, peer: &str, work: Work, count: u64) {
             receiver,
             own,
         };
-        // As a program would: on a worker, not on the thread that blocks.
-        let done = tokio::spawn(client.run(work, count));
-        done.await.expect("the work is done");
+        client.run(work, count).await;
     });
 }
 
