@@ -228,7 +228,6 @@ impl Shared {
         };
         self.registry.forget_names(entry, &remains.names);
         self.registry.forget_aliases(&remains.aliases);
-        self.registry.remove(entry);
         let reason = remains.reason;
         for (reference, monitored) in remains.relations.monitors {
             self.demonitor(&entry.pid, reference, &monitored);
@@ -239,6 +238,9 @@ impl Shared {
         for other in remains.relations.links {
             self.exit(&entry.pid, &other, reason.clone(), Exit::Link);
         }
+        // Last: a node that stops closes its connections as soon as no process is left, and then all have
+        // to have told theirs.
+        self.registry.remove(entry);
         self.ended.notify_waiters();
     }
 
