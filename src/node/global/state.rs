@@ -514,6 +514,10 @@ impl State {
                         "global at {} disconnected {} to prevent overlapping partitions",
                         self.me, node
                     )));
+                } else if self.removing.contains(node) {
+                    // Both asked the other to part. Somebody has to: the connection would stay for good, with
+                    // no names shared over it.
+                    out.push(Output::Disconnect(node.clone()));
                 }
             }
             ("whereis", [name, from]) => self.look_up(name.clone(), from.clone(), out),

@@ -540,6 +540,38 @@ proptest! {
     }
 }
 
+#[test]
+fn nodes_that_ask_each_other_to_part_do_so() {
+    let mut world = World::new(3, true);
+    for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+        world.connect(a, b);
+        world.settle();
+    }
+    world.check(true);
+    // 0 hears that 2 lost 1 while 1 hears that 2 lost 0: each asks the other, and forgets it.
+    let lost = |operation, node| {
+        let from = Term::Atom(node_name(2));
+        let of = Term::Atom(node_name(node));
+        tagged(
+            "lost_connection",
+            [from, Term::Int(1), Term::Int(operation), of],
+        )
+    };
+    let (_, from_0) = world.states[0].message(&lost(1, 1));
+    let (_, from_1) = world.states[1].message(&lost(2, 0));
+    world.perform(0, from_0);
+    world.perform(1, from_1);
+    world.settle();
+    assert!(!world.links.contains_key(&(0, 1)), "they have parted");
+    for (asker, warning) in world.warnings[..2].iter().enumerate() {
+        let expected = format!(
+            "global at n{asker}@host requested disconnect from n{}@host",
+            1 - asker
+        );
+        assert!(warning.starts_with(&expected), "{warning}");
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Connect(usize, usize),
