@@ -31,7 +31,9 @@ fn to_name(from: &Pid, name: &'static str) -> Control {
 
 async fn payload(receiver: &mut Receiver) -> Term {
     loop {
-        let Incoming { control, payload } = receiver.next().await.expect("the connection stands");
+        let Incoming {
+            control, payload, ..
+        } = receiver.next().await.expect("the connection stands");
         // net_kernel and its like talk to us too.
         if matches!(&control, Control::RegSend { to, .. } if *to == "x") {
             return payload.expect("a message");

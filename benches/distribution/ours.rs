@@ -72,8 +72,9 @@ impl Client {
 
     async fn next(&mut self) -> Term {
         loop {
-            let Incoming { control, payload } =
-                self.receiver.next().await.expect("the connection stands");
+            let Incoming {
+                control, payload, ..
+            } = self.receiver.next().await.expect("the connection stands");
             // net_kernel and its like talk to us too.
             if matches!(control, Control::Send { .. } | Control::SendSender { .. }) {
                 return payload.expect("a message");

@@ -388,6 +388,12 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    /// How much memory may still be taken for what is read.
+    #[cfg(feature = "dist")]
+    pub(crate) fn memory_left(&self) -> usize {
+        self.memory_left
+    }
+
     fn charge(&mut self, bytes: usize) -> Result<(), DecodeError> {
         self.memory_left = self
             .memory_left

@@ -159,15 +159,17 @@ impl fmt::Debug for Connection {
 
 /// How many messages are handed out before the processes that they are for are woken, at most.
 const BATCH: usize = 256;
+/// How much is handed out before those processes have their turn. What they let go of can be used again.
+const TURN: usize = 16 * 1024;
 
 /// Takes what comes over a connection until it ends, and then tells everyone.
 pub(super) async fn run(connection: Connection, mut receiver: Receiver, shared: Weak<Shared>) {
     let mut wake = Vec::new();
-    let mut handed_out = 0;
+    let (mut handed_out, mut bytes) = (0, 0);
     let reason = loop {
         // What came with one read is handed out as a whole: a process that is woken for each message has
         // gone back to sleep before the next.
-        let next = if handed_out < BATCH && !connection.gate().is_full() {
+        let next = if handed_out < BATCH && bytes < TURN && !connection.gate().is_full() {
             receiver.next().now_or_never()
         } else {
             None
@@ -175,8 +177,11 @@ pub(super) async fn run(connection: Connection, mut receiver: Receiver, shared: 
         let next = match next {
             Some(next) => next,
             None => {
-                handed_out = 0;
                 wake_all(&mut wake);
+                if bytes >= TURN {
+                    tokio::task::yield_now().await;
+                }
+                (handed_out, bytes) = (0, 0);
                 if connection.gate().is_full()
                     && let Err(reason) = room(&connection, &shared).await
                 {
@@ -185,10 +190,13 @@ pub(super) async fn run(connection: Connection, mut receiver: Receiver, shared: 
                 receiver.next().await
             }
         };
-        handed_out += 1;
         match next {
             Ok(incoming) => match shared.upgrade() {
-                Some(shared) => shared.incoming(&connection, incoming, &mut wake),
+                Some(shared) => {
+                    handed_out += 1;
+                    bytes += incoming.bytes;
+                    shared.incoming(&connection, incoming, &mut wake);
+                }
                 None => break CloseReason::Local,
             },
             Err(reason) => break reason,

@@ -10,8 +10,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-use crate::etf::Term;
-
 /// What one connection has delivered and nobody has received.
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -25,28 +23,6 @@ pub(super) struct Gate {
 pub(super) struct Credit {
     gate: Arc<Gate>,
     bytes: usize,
-}
-
-/// About how many bytes of memory a term takes: what a few bytes on the way can become counts, not they.
-pub(super) fn weight(term: &Term) -> usize {
-    let all = |terms: &[Term]| terms.iter().map(weight).sum::<usize>();
-    size_of::<Term>()
-        + match term {
-            Term::Atom(_) | Term::Int(_) | Term::Float(_) => 0,
-            Term::Binary(bytes) => bytes.len(),
-            Term::BitString(bits) => bits.bytes.len(),
-            // Eight bits of the number in each byte.
-            Term::BigInt(int) => usize::try_from(int.bits() / 8).unwrap_or(usize::MAX),
-            Term::List(elements) | Term::Tuple(elements) => all(elements),
-            Term::ImproperList(list) => all(&list.elements) + weight(&list.tail),
-            Term::Map(map) => map
-                .0
-                .iter()
-                .map(|(key, value)| weight(key) + weight(value))
-                .sum(),
-            Term::Pid(_) | Term::Port(_) | Term::Reference(_) | Term::Export(_) => 64,
-            Term::Fun(fun) => 128 + all(&fun.free),
-        }
 }
 
 impl Gate {

@@ -13,7 +13,6 @@ use crate::etf::{Pid, Reference, Term};
 
 use super::Shared;
 use super::connection::Connection;
-use super::credit::weight;
 use super::entry::{Entry, Exit, Item};
 use super::received::Dest;
 use super::route::send_exit;
@@ -31,7 +30,11 @@ impl Shared {
         incoming: Incoming,
         wake: &mut Vec<Arc<Entry>>,
     ) {
-        let Incoming { control, payload } = incoming;
+        let Incoming {
+            control,
+            payload,
+            bytes,
+        } = incoming;
         let payload = payload.unwrap_or(Term::NIL);
         if let Some(from) = speaker(&control)
             && from != connection.node()
@@ -42,14 +45,14 @@ impl Shared {
         }
         match control {
             Control::Send { to } | Control::SendSender { to, .. } => {
-                self.hand_over(connection, &Dest::Pid(to), payload, wake);
+                self.hand_over(connection, &Dest::Pid(to), payload, bytes, wake);
             }
             Control::RegSend { to, .. } => {
-                self.hand_over(connection, &Dest::Name(to), payload, wake);
+                self.hand_over(connection, &Dest::Name(to), payload, bytes, wake);
             }
             Control::AliasSend { alias, .. } => {
                 if self.ids.is_own_reference(&alias) {
-                    self.hand_over(connection, &Dest::Alias(alias), payload, wake);
+                    self.hand_over(connection, &Dest::Alias(alias), payload, bytes, wake);
                 }
             }
             Control::Link { from, to } => self.link_from(connection, from, to),
@@ -142,11 +145,12 @@ impl Shared {
         connection: &Connection,
         dest: &Dest,
         message: Term,
+        bytes: usize,
         wake: &mut Vec<Arc<Entry>>,
     ) {
         if let Some(entry) = self.here(dest) {
             // The place in the mailbox counts too: small messages are mostly that.
-            let credit = connection.gate().take(size_of::<Item>() + weight(&message));
+            let credit = connection.gate().take(size_of::<Item>() + bytes);
             let (delivered, asleep) = entry.message_quietly(message, Some(credit));
             self.settle(&entry, delivered);
             if asleep {

@@ -25,6 +25,9 @@ const LARGE: usize = 16 * 1024;
 /// How much is read beyond the end of a large frame: the length and the header of a fragment. So the
 /// next frame is known with no read of its own, and hardly a byte of it has to be moved.
 const BEYOND: usize = 4 + FRAGMENT_HEADER;
+/// How much is read at once after a large message, as long as nothing of the next is there: it is likely to be
+/// large again, and what is read of it now has to be moved.
+const AFTER_LARGE: usize = 256;
 /// Two bytes of kind, a sequence id and a fragment id of eight each.
 const FRAGMENT_HEADER: usize = 18;
 /// How much room a message that has only been announced gets.
@@ -45,6 +48,8 @@ pub struct Decoder {
     read: usize,
     short_reads: u8,
     large: Option<Large>,
+    /// The last frame had a buffer of its own.
+    after_large: bool,
     assemblies: Assemblies,
     messages: Messages,
     max_message: usize,
@@ -88,6 +93,7 @@ impl Decoder {
             read: 0,
             short_reads: 0,
             large: None,
+            after_large: false,
             assemblies: Assemblies::new(options.max_message, options.max_assembly),
             messages: Messages {
                 cache: options.atom_cache().then(Received::default),
@@ -117,6 +123,11 @@ impl Decoder {
             self.inbox.reserve(room - self.inbox.len());
         }
         let free = self.inbox.capacity() - self.inbox.len();
+        let free = if self.after_large {
+            free.min(AFTER_LARGE)
+        } else {
+            free
+        };
         (&mut self.inbox).limit(free)
     }
 
@@ -168,6 +179,7 @@ impl Decoder {
             let rest = &unread[4..];
             if let Some(body) = rest.get(..length) {
                 self.read += 4 + length;
+                self.after_large = false;
                 let message = small_frame(body, &mut self.messages, &mut self.assemblies)?;
                 if message.is_some() {
                     return Ok(message);
@@ -227,6 +239,7 @@ impl Decoder {
     }
 
     fn large_frame(&mut self, mut large: Large) -> Result<Option<Incoming>, Malformed> {
+        self.after_large = true;
         let buffer = large.to.buffer();
         self.inbox.extend_from_slice(&buffer[large.end..]);
         buffer.truncate(large.end);
@@ -452,13 +465,17 @@ fn incoming(mut decoder: etf::Decoder<'_>, versions: Versions) -> Result<Incomin
         Some(control) => control,
         None => Control::from_term(decoder.term().map_err(in_control)?)?,
     };
+    let mut bytes = 0;
     let payload = if control.has_payload() {
         let in_payload = failed("the payload");
         if versions == Versions::Each {
             decoder.version().map_err(in_payload)?;
         }
+        // Large binaries stay where they came, smaller ones are copied.
+        let (wire, memory) = (decoder.remaining(), decoder.memory_left());
         let term = decoder.term().map_err(in_payload)?;
         decoder.finish().map_err(in_payload)?;
+        bytes = wire + memory - decoder.memory_left();
         Some(term)
     } else {
         match decoder.remaining() {
@@ -466,5 +483,9 @@ fn incoming(mut decoder: etf::Decoder<'_>, versions: Versions) -> Result<Incomin
             more => return Err(Malformed::Payload(more)),
         }
     };
-    Ok(Incoming { control, payload })
+    Ok(Incoming {
+        control,
+        payload,
+        bytes,
+    })
 }

@@ -20,6 +20,8 @@ pub struct Incoming {
     pub control: Control,
     /// The message, reason or arguments; there is one exactly when [`Control::has_payload`] says so.
     pub payload: Option<Term>,
+    /// About how many bytes of memory the payload takes: what a few bytes on the way can become counts too.
+    pub bytes: usize,
 }
 
 /// Receives what the peer sends. When it is dropped, the connection ends.

@@ -76,11 +76,9 @@ fn read(flags: Flags, bytes: &[u8]) -> Result<Vec<Incoming>, Malformed> {
     feed(&mut Decoder::new(&options(flags)), bytes, usize::MAX)
 }
 
-fn message(control: Control, payload: Term) -> Incoming {
-    Incoming {
-        control,
-        payload: Some(payload),
-    }
+fn said(incoming: Vec<Incoming>) -> Vec<(Control, Option<Term>)> {
+    let said = |it: Incoming| (it.control, it.payload);
+    incoming.into_iter().map(said).collect()
 }
 
 /// A frame: its length and what is in it.
@@ -136,7 +134,7 @@ fn a_long_message_goes_whole_to_a_fast_peer() {
         let bytes = drain(&mut outbox);
         assert_eq!(bytes[5], kind);
         let got = feed(&mut decoder, &bytes, usize::MAX).unwrap();
-        assert_eq!(got, [message(send(1, 2), binary)]);
+        assert_eq!(said(got), [(send(1, 2), Some(binary))]);
     }
 }
 
@@ -171,7 +169,8 @@ fn a_long_message_goes_in_fragments_of_64_kib_to_a_slow_one() {
             (70, 1, last + 18)
         ]
     );
-    assert_eq!(read(BOTH, &bytes).unwrap(), [message(send(1, 2), binary)]);
+    let got = read(BOTH, &bytes).unwrap();
+    assert_eq!(said(got), [(send(1, 2), Some(binary))]);
 }
 
 #[test]
@@ -270,7 +269,7 @@ fn a_message_that_cannot_be_written_leaves_no_trace() {
             .push(&send(1, 2), Some(&found), Urgency::Message)
             .unwrap();
         let got = read(flags, &drain(&mut outbox)).unwrap();
-        assert_eq!(got, [message(send(1, 2), found)]);
+        assert_eq!(said(got), [(send(1, 2), Some(found))]);
     }
 }
 
@@ -527,5 +526,28 @@ proptest! {
     ) {
         let wire: Vec<u8> = bodies.iter().flat_map(|body| frame(body)).collect();
         let _ = feed(&mut Decoder::new(&options(flags)), &wire, step);
+    }
+}
+
+#[test]
+fn a_message_says_what_it_takes() {
+    let takes = |term: Term| {
+        let mut outbox = Outbox::new(&options(BOTH));
+        outbox
+            .push(&send(1, 2), Some(&term), Urgency::Message)
+            .unwrap();
+        read(BOTH, &drain(&mut outbox)).unwrap()[0].bytes
+    };
+    assert!(takes(Term::Int(1)) < 100);
+    // Two bytes each on the way.
+    let numbers = takes(vec![Term::Int(1); 1000].into());
+    assert!(
+        (1000 * size_of::<Term>()..1100 * size_of::<Term>()).contains(&numbers),
+        "{numbers}"
+    );
+    // Where it came, or copied.
+    for length in [100_000, 500] {
+        let binary = takes(Term::Binary(vec![7; length].into()));
+        assert!((length..2 * length + 100).contains(&binary), "{binary}");
     }
 }
