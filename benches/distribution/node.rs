@@ -32,7 +32,9 @@ pub fn run(epmd: &Epmd, own: &str, peer: &str, work: Work, count: u64) {
             peer: peer.parse().expect("a name"),
             node_of_peer: Atom::try_from(peer).expect("an atom"),
         };
-        client.run(work, count).await;
+        // In a task, where the code of a process runs.
+        let done = tokio::spawn(client.run(work, count)).await;
+        done.expect("the work is done");
     });
 }
 

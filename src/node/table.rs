@@ -266,10 +266,7 @@ pub(super) async fn adopt(
 
 fn open(stream: Stream, options: ChannelOptions) -> (Sender, Receiver) {
     match stream {
-        Stream::Plain(stream) => {
-            let (reader, writer) = stream.into_split();
-            channel::open_halves(reader, writer, options)
-        }
+        Stream::Plain(stream) => channel::open_tcp(stream, options),
         stream => channel::open(stream, options),
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rendez::Secret;
-use rendez::dist::channel::{ChannelOptions, Receiver, Sender, open_halves};
+use rendez::dist::channel::{ChannelOptions, Receiver, Sender, open_tcp};
 use rendez::dist::handshake::initiator::Step;
 use rendez::dist::handshake::{Attempt, Claimed, Initiator, Version};
 use rendez::dist::{Flags, locate};
@@ -59,9 +59,8 @@ pub async fn connect_with(
             break agreed;
         }
     };
-    let (reader, writer) = stream.into_split();
     let flags = agreed.peer.flags;
-    open_halves(reader, writer, ChannelOptions { flags, ..options })
+    open_tcp(stream, ChannelOptions { flags, ..options })
 }
 
 /// The creation of the nodes that [`connect`] makes.

@@ -5,16 +5,24 @@
 //! bytes in their order, a ticker counts into ticks and dead peers. Around them stand a task that writes and a
 //! [`Receiver`] that reads, over any stream.
 //!
+//! On a TCP connection two things spare the peer and this side waking each other for every message: what is
+//! sent after something was read goes out at once, and only what follows it is gathered for the task that
+//! writes; and from a peer that talks without a pause, what comes is left to gather.
+//!
 //! <https://www.erlang.org/doc/apps/erts/erl_dist_protocol.html#protocol-between-connected-nodes>
 
 mod assembly;
 mod batch;
 mod decoder;
 mod encoder;
+mod gathering;
 mod malformed;
 mod outbox;
 mod receiver;
 mod sender;
+mod source;
+#[cfg(target_os = "linux")]
+mod tcp;
 #[cfg(test)]
 mod tests;
 mod ticker;
@@ -24,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 use super::Flags;
 
@@ -32,8 +41,9 @@ pub use decoder::Decoder;
 pub use malformed::Malformed;
 pub use outbox::{Outbox, Urgency};
 pub use receiver::{Incoming, Receiver};
-use sender::Shared;
 pub use sender::{SendError, Sender};
+use sender::{Shared, WriteNow};
+use source::Source;
 
 /// How a connection keeps itself.
 #[derive(Debug, Clone, Copy)]
@@ -107,18 +117,37 @@ where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
     let (reader, writer) = tokio::io::split(stream);
-    open_halves(reader, writer, options)
+    start(Source::Other(Box::new(reader)), writer, None, options)
 }
 
-/// As [`open`], for a stream that has halves of its own, as TCP does: they need no lock.
-pub fn open_halves<R, W>(reader: R, writer: W, options: ChannelOptions) -> (Sender, Receiver)
+/// As [`open`], for TCP in the clear, whose halves need no lock. From a peer that sends many small messages
+/// they are read some hundred at a time, at most a tenth of a millisecond later (on Linux).
+pub fn open_tcp(stream: TcpStream, options: ChannelOptions) -> (Sender, Receiver) {
+    #[cfg(target_os = "linux")]
+    {
+        let (reader, writer) = tcp::split(stream);
+        let now = Some(writer.now());
+        start(Source::Tcp(reader), writer, now, options)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let (reader, writer) = stream.into_split();
+        start(Source::Other(Box::new(reader)), writer, None, options)
+    }
+}
+
+fn start<W>(
+    source: Source,
+    writer: W,
+    now: Option<Arc<dyn WriteNow>>,
+    options: ChannelOptions,
+) -> (Sender, Receiver)
 where
-    R: AsyncRead + Send + Unpin + 'static,
     W: AsyncWrite + Send + Unpin + 'static,
 {
-    let shared = Arc::new(Shared::new(options));
+    let shared = Arc::new(Shared::new(options, now));
     tokio::spawn(writer::run(writer, Arc::clone(&shared)));
     let decoder = Decoder::new(&options);
-    let receiver = Receiver::new(Box::new(reader), decoder, Arc::clone(&shared));
+    let receiver = Receiver::new(source, decoder, Arc::clone(&shared));
     (Sender(shared), receiver)
 }

@@ -5,6 +5,7 @@
 //! waits for its end, for the messages of one process must stay in order.
 
 use std::collections::VecDeque;
+use std::io::{self, IoSlice};
 
 use bytes::Buf as _;
 
@@ -19,6 +20,11 @@ use crate::etf::Term;
 const LANES: usize = 16;
 /// How much is written at once, as long as there are long messages.
 const ROUND: usize = 256 * 1024;
+
+/// How much counts as little.
+const LITTLE: usize = 16 * 1024;
+/// A frame of no bytes.
+const TICK: [u8; 4] = [0; 4];
 
 /// How a message takes it that much waits already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,6 +189,33 @@ impl Outbox {
                 self.lanes.push_back(lane);
             }
         }
+    }
+
+    /// Puts in a frame that says no more than that this node lives.
+    pub(super) fn tick(&mut self) {
+        self.next.copy(&TICK);
+    }
+
+    /// Has `write` write what there is, if that is little; `write` says how much it wrote. What it left is
+    /// still to be taken. Whether nothing is left.
+    pub(super) fn write_little(
+        &mut self,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> bool {
+        if !self.lanes.is_empty() || self.next.remaining() > LITTLE {
+            return false;
+        }
+        let mut slices = [IoSlice::new(&[]); 8];
+        let count = self.next.chunks_vectored(&mut slices);
+        // Whoever takes the rest comes to know of what went wrong.
+        let written = write(&slices[..count]).unwrap_or_default();
+        self.next.advance(written);
+        let done = !self.next.has_remaining();
+        if done {
+            self.next.clear();
+            self.signals = 0;
+        }
+        done
     }
 
     /// Tells whether the peer reads slowly: then messages are divided into fragments already from 64 KiB

@@ -3,12 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use bytes::BufMut as _;
+use tokio::io::AsyncReadExt as _;
 use tokio::sync::watch;
 
 use super::Decoder;
+use super::gathering::Gathering;
 use super::sender::Shared;
+use super::source::Source;
 use crate::dist::close::CloseReason;
 use crate::dist::control::Control;
 use crate::etf::Term;
@@ -26,7 +30,12 @@ pub struct Incoming {
 
 /// Receives what the peer sends. When it is dropped, the connection ends.
 pub struct Receiver {
-    io: Box<dyn AsyncRead + Send + Unpin>,
+    source: Source,
+    gathering: Gathering,
+    /// How much has been read since all that there was had been read.
+    bytes: usize,
+    /// Nothing more is there for now.
+    all_read: bool,
     decoder: Decoder,
     shared: Arc<Shared>,
     closing: watch::Receiver<Option<CloseReason>>,
@@ -39,14 +48,13 @@ impl fmt::Debug for Receiver {
 }
 
 impl Receiver {
-    pub(super) fn new(
-        io: Box<dyn AsyncRead + Send + Unpin>,
-        decoder: Decoder,
-        shared: Arc<Shared>,
-    ) -> Self {
+    pub(super) fn new(source: Source, decoder: Decoder, shared: Arc<Shared>) -> Self {
         let closing = shared.closing();
         Self {
-            io,
+            source,
+            gathering: Gathering::new(),
+            bytes: 0,
+            all_read: false,
             decoder,
             shared,
             closing,
@@ -79,11 +87,25 @@ impl Receiver {
 
     async fn read(&mut self) -> Result<(), CloseReason> {
         let _listening = Listening::new(&self.shared.listening);
+        if std::mem::take(&mut self.all_read) {
+            let bytes = std::mem::take(&mut self.bytes);
+            if self
+                .gathering
+                .read_all(Instant::now(), bytes, self.shared.spoke())
+            {
+                self.source.look_away().await?;
+            } else {
+                self.source.stay();
+            }
+        } else if self.source.is_away() {
+            self.source.look_away().await?;
+        }
         let mut space = self.decoder.space();
+        let room = space.remaining_mut();
         let read = tokio::select! {
             // What has come is read first; a reason to end is looked at before each message.
             biased;
-            read = self.io.read_buf(&mut space) => read?,
+            read = self.source.read_buf(&mut space) => read?,
             // A reason that is there already is the one that stays.
             _ = self.closing.wait_for(Option::is_some) => return Err(CloseReason::Local),
         };
@@ -91,6 +113,8 @@ impl Receiver {
             return Err(CloseReason::ByPeer);
         }
         self.decoder.filled(read);
+        self.bytes += read;
+        self.all_read = read < room;
         self.shared.read.fetch_add(read as u64, Ordering::Relaxed);
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! The sending side of a connection.
 
+use std::fmt;
+use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,6 +25,8 @@ pub struct Sender(pub(super) Arc<Shared>);
 pub(super) struct Shared {
     options: ChannelOptions,
     state: Mutex<State>,
+    /// Writes without the task that writes, where that is possible.
+    now: Option<Arc<dyn WriteNow>>,
     /// Wakes the task that writes: there is something to be written, or the end has come.
     work: Notify,
     /// Wakes those who wait to send.
@@ -34,6 +38,8 @@ pub(super) struct Shared {
     is_closing: AtomicBool,
     pub(super) read: AtomicU64,
     pub(super) listening: AtomicBool,
+    written: AtomicU64,
+    spoke: AtomicBool,
     /// In milliseconds.
     tick_time: AtomicU64,
 }
@@ -45,6 +51,14 @@ struct State {
     writer_rests: bool,
     /// How many wait to send.
     senders_wait: bool,
+    /// How much had been read when something was last sent while that task waited.
+    read: u64,
+}
+
+/// Writes to a socket what it takes at once.
+pub(super) trait WriteNow: fmt::Debug + Send + Sync {
+    /// As `Write::write_vectored` on a socket that does not block.
+    fn write_now(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 }
 
 /// Why a message was not sent.
@@ -149,14 +163,16 @@ impl Sender {
 }
 
 impl Shared {
-    pub(super) fn new(options: ChannelOptions) -> Self {
+    pub(super) fn new(options: ChannelOptions, now: Option<Arc<dyn WriteNow>>) -> Self {
         let shared = Self {
             options,
             state: Mutex::new(State {
                 outbox: Outbox::new(&options),
                 writer_rests: false,
                 senders_wait: false,
+                read: u64::MAX,
             }),
+            now,
             work: Notify::new(),
             drained: Notify::new(),
             closing: watch::Sender::new(None),
@@ -164,6 +180,8 @@ impl Shared {
             is_closing: AtomicBool::new(false),
             read: AtomicU64::new(0),
             listening: AtomicBool::new(false),
+            written: AtomicU64::new(0),
+            spoke: AtomicBool::new(false),
             tick_time: AtomicU64::new(0),
         };
         shared.set_tick_time(options.tick_time);
@@ -190,12 +208,35 @@ impl Shared {
             state.senders_wait |= will_wait;
             return result;
         }
-        let wake = std::mem::take(&mut state.writer_rests);
+        let rests = std::mem::take(&mut state.writer_rests);
+        let wake = rests && !self.write_now(&mut state);
         drop(state);
+        self.spoke.store(true, Ordering::Relaxed);
         if wake {
             self.work.notify_one();
         }
         result
+    }
+
+    /// Writes a message itself, which the task that writes would have to be woken for. Not the second of several
+    /// in a row: these are written together. Whether it is written.
+    fn write_now(&self, state: &mut State) -> bool {
+        let Some(now) = &self.now else { return false };
+        let read = self.read.load(Ordering::Relaxed);
+        if std::mem::replace(&mut state.read, read) == read {
+            return false;
+        }
+        state.writer_rests = state.outbox.write_little(|slices| {
+            let written = now.write_now(slices)?;
+            self.count(written);
+            Ok(written)
+        });
+        state.writer_rests
+    }
+
+    /// Counts what has been written.
+    pub(super) fn count(&self, written: usize) {
+        self.written.fetch_add(written as u64, Ordering::Relaxed);
     }
 
     /// Fills `batch` with what is to be written next; says whether there is anything.
@@ -213,14 +254,22 @@ impl Shared {
         any
     }
 
+    /// Whether anything was sent since this was last asked.
+    pub(super) fn spoke(&self) -> bool {
+        self.spoke.swap(false, Ordering::Relaxed)
+    }
+
     /// Tells whether the peer reads slowly.
     pub(super) fn set_slow(&self, slow: bool) {
         self.state().outbox.set_slow(slow);
     }
 
-    /// Gives back room that a connection at rest does not need.
-    pub(super) fn shrink(&self) {
-        self.state().outbox.shrink();
+    /// Has a tick written, on a connection that is at rest: room that it does not need is given back.
+    pub(super) fn tick(&self) {
+        let mut state = self.state();
+        state.outbox.shrink();
+        state.outbox.tick();
+        state.writer_rests = false;
     }
 
     /// Waits until there may be something to be written, or the connection is to end.
@@ -228,10 +277,10 @@ impl Shared {
         self.work.notified().await;
     }
 
-    pub(super) fn traffic(&self, written: u64, pending: bool) -> Traffic {
+    pub(super) fn traffic(&self, pending: bool) -> Traffic {
         Traffic {
             read: self.read.load(Ordering::Relaxed),
-            written,
+            written: self.written.load(Ordering::Relaxed),
             listening: self.listening.load(Ordering::Relaxed),
             pending,
         }
@@ -274,5 +323,133 @@ impl Shared {
     pub(super) fn end(&self) {
         self.close(CloseReason::Local);
         self.ended.send_replace(self.reason());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use bytes::{Buf as _, BufMut as _};
+    use proptest::prelude::*;
+
+    use crate::dist::channel::Decoder;
+    use crate::etf::{Atom, Pid};
+
+    /// A socket that takes so many bytes each time.
+    #[derive(Debug, Default)]
+    struct Socket {
+        takes: Mutex<Vec<usize>>,
+        written: Mutex<Vec<u8>>,
+    }
+
+    impl WriteNow for Socket {
+        fn write_now(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            let all: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+            let takes = self.takes.lock().unwrap().pop();
+            let takes = takes.ok_or(io::ErrorKind::WouldBlock)?.min(all.len());
+            self.written.lock().unwrap().extend(&all[..takes]);
+            Ok(takes)
+        }
+    }
+
+    fn shared(takes: Vec<usize>) -> (Shared, Arc<Socket>) {
+        let socket = Arc::new(Socket {
+            takes: Mutex::new(takes),
+            ..Socket::default()
+        });
+        let options = ChannelOptions {
+            flags: Flags::DIST_HDR_ATOM_CACHE | Flags::FRAGMENTS,
+            ..ChannelOptions::default()
+        };
+        let now: Arc<dyn WriteNow> = Arc::<Socket>::clone(&socket);
+        (Shared::new(options, Some(now)), socket)
+    }
+
+    fn push(shared: &Shared, number: i64) {
+        let to = Pid {
+            node: Atom::new("n@h"),
+            id: 1,
+            serial: 0,
+            creation: 1,
+        };
+        let (control, message) = (Control::Send { to }, Term::Int(number));
+        shared
+            .push(&control, Some(&message), Urgency::Message, false)
+            .unwrap();
+    }
+
+    /// What the task that writes does when it has its turn.
+    fn turn(shared: &Shared, socket: &Socket) {
+        let mut batch = Batch::default();
+        while shared.take(&mut batch) {
+            let mut written = socket.written.lock().unwrap();
+            written.extend(batch.copy_to_bytes(batch.remaining()));
+        }
+    }
+
+    #[test]
+    fn the_first_after_something_was_read_is_written_at_once() {
+        let (shared, socket) = shared(vec![usize::MAX; 9]);
+        let written = || socket.written.lock().unwrap().len();
+        push(&shared, 0);
+        assert_eq!(written(), 0, "the task that writes has not come up yet");
+        turn(&shared, &socket);
+        let mut before = written();
+        for number in 1..4 {
+            shared.read.fetch_add(1, Ordering::Relaxed);
+            push(&shared, number);
+            let one = written();
+            assert!(one > before, "at once");
+            push(&shared, 10 + number);
+            push(&shared, 20 + number);
+            assert_eq!(written(), one, "these go together");
+            turn(&shared, &socket);
+            before = written();
+            assert!(before > one);
+        }
+    }
+
+    proptest! {
+        /// Whoever writes, and however little the socket takes: the peer gets all of it, in order.
+        #[test]
+        fn the_peer_reads_one_stream(
+            takes in prop::collection::vec(0_usize..60, 0..40),
+            steps in prop::collection::vec(0..4_u8, 1..200),
+        ) {
+            let (shared, socket) = shared(takes);
+            let mut sent = 0;
+            for step in steps {
+                match step {
+                    0 => turn(&shared, &socket),
+                    1 => {
+                        shared.read.fetch_add(1, Ordering::Relaxed);
+                    }
+                    _ => {
+                        push(&shared, sent);
+                        sent += 1;
+                    }
+                }
+            }
+            turn(&shared, &socket);
+            let mut decoder = Decoder::new(&shared.options);
+            let mut written = &socket.written.lock().unwrap()[..];
+            let mut got = 0;
+            loop {
+                while let Some(message) = decoder.next().unwrap() {
+                    prop_assert_eq!(message.payload, Some(Term::Int(got)));
+                    got += 1;
+                }
+                if written.is_empty() {
+                    break;
+                }
+                let mut space = decoder.space();
+                let count = space.remaining_mut().min(written.len());
+                space.put_slice(&written[..count]);
+                written = &written[count..];
+                decoder.filled(count);
+            }
+            prop_assert_eq!(got, sent);
+        }
     }
 }

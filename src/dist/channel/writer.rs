@@ -17,8 +17,6 @@ use crate::dist::close::CloseReason;
 const FLUSH: Duration = Duration::from_millis(500);
 /// A peer that takes this long for one batch reads slowly; one that needs a quarter of it no longer.
 const SLOW: Duration = Duration::from_millis(200);
-/// A frame of no bytes.
-const TICK: [u8; 4] = [0; 4];
 
 /// Writes until the connection is to end.
 pub(super) async fn run<W: AsyncWrite + Unpin>(io: W, shared: Arc<Shared>) {
@@ -29,7 +27,6 @@ pub(super) async fn run<W: AsyncWrite + Unpin>(io: W, shared: Arc<Shared>) {
         io,
         shared,
         batch: Batch::default(),
-        written: 0,
         slow: false,
         ticker: Ticker::default(),
         next_check: Box::pin(sleep(shared.tick_time() / u32::from(CHECKS))),
@@ -65,7 +62,6 @@ struct Writer<'a, W> {
     io: W,
     shared: &'a Shared,
     batch: Batch,
-    written: u64,
     slow: bool,
     ticker: Ticker,
     next_check: Pin<Box<Sleep>>,
@@ -119,7 +115,7 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
         if written == 0 {
             return Err(CloseReason::ByPeer);
         }
-        self.written += written as u64;
+        self.shared.count(written);
         Ok(())
     }
 
@@ -128,15 +124,11 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
         let interval = tick_time / u32::from(CHECKS);
         self.next_check.as_mut().reset(Instant::now() + interval);
         let pending = self.batch.has_remaining();
-        match self
-            .ticker
-            .check(self.shared.traffic(self.written, pending))
-        {
+        match self.ticker.check(self.shared.traffic(pending)) {
             Verdict::Fine => Ok(()),
             Verdict::Tick => {
                 self.batch.shrink();
-                self.shared.shrink();
-                self.batch.copy(&TICK);
+                self.shared.tick();
                 Ok(())
             }
             Verdict::Silent => Err(CloseReason::Silent(tick_time)),
