@@ -14,7 +14,7 @@ mod ours;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use support::{Beam, BeamOptions, Epmd, beam_command, beam_is_installed, skip};
@@ -121,7 +121,7 @@ fn report((started, used): (Instant, f64)) {
     println!("{:.6} {:.6}", started.elapsed().as_secs_f64(), cpu() - used);
 }
 
-fn main() {
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     // One side of a measurement, started by the code below.
     if let [_, role, port] = &arguments[..]
@@ -133,7 +133,7 @@ fn main() {
             "talk" => crowd::talk(&epmd),
             _ => crowd::rest(&epmd),
         }
-        return;
+        return ExitCode::SUCCESS;
     }
     if let [_, kind, port, own, work, count] = &arguments[..] {
         let epmd = Epmd::elsewhere(port.parse().expect("a port"));
@@ -145,10 +145,10 @@ fn main() {
             "erl_dist" => erl_dist::run(&epmd, own, PEER, work, count),
             other => panic!("no contender is called {other}"),
         }
-        return;
+        return ExitCode::SUCCESS;
     }
     if !beam_is_installed("the measurements of the distribution") {
-        return;
+        return ExitCode::SUCCESS;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     let libei = build_libei(folder.path());
@@ -174,8 +174,10 @@ fn main() {
     if only.as_ref().is_none_or(|only| only.contains("crowd")) {
         met &= race.crowd();
     }
-    if !met {
-        std::process::exit(1);
+    if met {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }
 

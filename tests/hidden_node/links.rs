@@ -66,7 +66,8 @@ async fn the_end_of_a_linked_process_is_told_with_its_reason_however_large() {
     for (index, reason) in [
         "crash",
         "{shutdown, [1, 2.5, <<\"why\">>]}",
-        "binary:copy(<<7>>, 2000000)",
+        // More than what a connection may have waiting of signals.
+        "binary:copy(<<7>>, 40000000)",
         "normal",
     ]
     .into_iter()
@@ -77,14 +78,16 @@ async fn the_end_of_a_linked_process_is_told_with_its_reason_however_large() {
         let pid = pid_of(&mut erl, name);
         let told = fresh(
             &mut erl,
-            &format!("R = {reason}, link({pid}), {pid} ! R, R =:= ({EXIT})"),
+            &format!(
+                "R = {reason}, link({pid}), monitor(process, {pid}), {pid} ! R, R =:= ({EXIT})"
+            ),
         );
         assert_eq!(told, "true", "{reason}");
     }
     // The other way round.
     let mut process = node.process();
     process.trap_exit(true);
-    for reason in ["crash", "binary:copy(<<7>>, 2000000)"] {
+    for reason in ["crash", "binary:copy(<<7>>, 40000000)"] {
         process.register(Atom::new("asking")).unwrap();
         erl.eval(&format!(
             "spawn(fun() -> {{asking, '{RUST}'}} ! self(), receive go -> exit({reason}) end end)"
@@ -101,7 +104,7 @@ async fn the_end_of_a_linked_process_is_told_with_its_reason_however_large() {
                 from,
                 reason: Term::Binary(bytes),
             }) => {
-                assert_eq!((from, bytes.len()), (*pid, 2_000_000));
+                assert_eq!((from, bytes.len()), (*pid, 40_000_000));
             }
             Some(Received::Exit { from, reason }) => {
                 assert_eq!((from, reason), (*pid, Term::atom("crash")));
