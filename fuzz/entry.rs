@@ -12,7 +12,7 @@ use rendez::discovery::multicast::dialects::libcluster::Gossip;
 use rendez::discovery::multicast::dialects::nodefinder::Nodefinder;
 use rendez::discovery::multicast::dialects::{Codec, Dialect, Herald, term};
 use rendez::dist::Flags;
-use rendez::dist::channel::{Batch, ChannelOptions, Decoder, Incoming, Malformed, Outbox, Urgency};
+use rendez::dist::channel::{Batch, ChannelOptions, Decoder, Malformed, Outbox, Urgency};
 use rendez::dist::control::Control;
 use rendez::dist::handshake::packet::{self, Challenge, Complement, Reply, SendName, Status};
 use rendez::dist::handshake::{
@@ -340,14 +340,17 @@ fn channel_options(flags: Flags) -> ChannelOptions {
     }
 }
 
+/// A message: what it takes in memory depends on how it came.
+type Said = (Control, Option<etf::Term>);
+
 /// The messages in `bytes`, which come at most `step` at once, and what was wrong with them, if anything.
-fn receive(flags: Flags, mut bytes: &[u8], step: usize) -> (Vec<Incoming>, Option<Malformed>) {
+fn receive(flags: Flags, mut bytes: &[u8], step: usize) -> (Vec<Said>, Option<Malformed>) {
     use bytes::BufMut as _;
     let mut decoder = Decoder::new(&channel_options(flags));
     let mut messages = Vec::new();
     loop {
         match decoder.next() {
-            Ok(Some(message)) => messages.push(message),
+            Ok(Some(message)) => messages.push((message.control, message.payload)),
             Err(malformed) => return (messages, Some(malformed)),
             Ok(None) if bytes.is_empty() => return (messages, None),
             Ok(None) => {
@@ -362,12 +365,12 @@ fn receive(flags: Flags, mut bytes: &[u8], step: usize) -> (Vec<Incoming>, Optio
     }
 }
 
-fn say(flags: Flags, messages: &[Incoming]) -> Vec<u8> {
+fn say(flags: Flags, messages: &[Said]) -> Vec<u8> {
     use bytes::{Buf as _, BufMut as _};
     let mut outbox = Outbox::new(&channel_options(flags));
     let (mut batch, mut bytes) = (Batch::default(), Vec::new());
-    for message in messages {
-        let pushed = outbox.push(&message.control, message.payload.as_ref(), Urgency::Signal);
+    for (control, payload) in messages {
+        let pushed = outbox.push(control, payload.as_ref(), Urgency::Signal);
         pushed.expect("what was read can be written");
         while {
             outbox.take(&mut batch);
