@@ -191,7 +191,7 @@ pub enum Refusal {
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConnectError {
     /// One word for programs and metrics: `refused`, `cookie`, `no_epmd`, `not_registered`, `unreachable`,
-    /// `name_resolution`, `timeout`, `name_kind`, `failed`.
+    /// `name_resolution`, `timeout`, `name_kind`, `tls`, `failed`.
     pub reason: String,
     /// A sentence for people.
     pub message: String,

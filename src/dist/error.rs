@@ -197,12 +197,10 @@ impl ConnectError {
             Self::Unreachable { .. } => "unreachable",
             Self::Timeout { .. } => "timeout",
             Self::Cookie { .. } => "cookie",
+            Self::Tls { .. } | Self::NotTls { .. } | Self::TlsHandshake { .. } => "tls",
             Self::NotAllowed { .. }
             | Self::Simultaneous { .. }
             | Self::TooOld { .. }
-            | Self::Tls { .. }
-            | Self::NotTls { .. }
-            | Self::TlsHandshake { .. }
             | Self::OtherNode { .. }
             | Self::OwnName { .. }
             | Self::Handshake { .. }

@@ -142,6 +142,7 @@ async fn with_tls_1_3_a_refused_certificate_is_told_too() {
     let bare = tls_node("bare@localhost", &epmd, trusting(&authority)).await;
     let (error, text) = why(&bare, &a).await;
     assert!(matches!(error, ConnectError::TlsHandshake { .. }), "{text}");
+    assert_eq!(error.reason(), "tls");
     assert!(text.contains("fail_if_no_peer_cert"), "{text}");
 }
 
