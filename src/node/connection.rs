@@ -1,10 +1,12 @@
 //! A connection to another node: who is there, and the task that takes what it sends.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
-use futures::FutureExt as _;
+use futures::poll;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -167,27 +169,29 @@ pub(super) async fn run(connection: Connection, mut receiver: Receiver, shared: 
     let mut wake = Vec::new();
     let (mut handed_out, mut bytes) = (0, 0);
     let reason = loop {
-        // What came with one read is handed out as a whole: a process that is woken for each message has
-        // gone back to sleep before the next.
-        let next = if handed_out < BATCH && bytes < TURN && !connection.gate().is_full() {
-            receiver.next().now_or_never()
-        } else {
-            None
-        };
-        let next = match next {
-            Some(next) => next,
-            None => {
-                wake_all(&mut wake);
-                if bytes >= TURN {
-                    tokio::task::yield_now().await;
-                }
-                (handed_out, bytes) = (0, 0);
-                if connection.gate().is_full()
-                    && let Err(reason) = room(&connection, &shared).await
-                {
+        let full = connection.gate().is_full();
+        if full || handed_out >= BATCH || bytes >= TURN {
+            wake_all(&mut wake);
+            if full {
+                if let Err(reason) = room(&connection, &shared).await {
                     break reason;
                 }
-                receiver.next().await
+            } else if bytes >= TURN {
+                tokio::task::yield_now().await;
+            }
+            (handed_out, bytes) = (0, 0);
+        }
+        // What came with one read is handed out as a whole: a process that is woken for each message has
+        // gone back to sleep before the next.
+        let next = {
+            let mut next = pin!(receiver.next());
+            match poll!(next.as_mut()) {
+                Poll::Ready(next) => next,
+                Poll::Pending => {
+                    wake_all(&mut wake);
+                    (handed_out, bytes) = (0, 0);
+                    next.await
+                }
             }
         };
         match next {
