@@ -22,7 +22,7 @@ use support::{Beam, BeamOptions, Epmd, beam_command, beam_is_installed, skip};
 const COOKIE: &str = "rendez-tests";
 const MIB: usize = 1 << 20;
 const PEER: &str = "bench@127.0.0.1";
-const TURNS: usize = 5;
+const TURNS: usize = 11;
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -39,6 +39,17 @@ async fn next(process: &mut Process) -> Received {
 }
 
 #[tokio::test]
+async fn who_has_much_to_say_lets_others_run() {
+    let node = node().await;
+    let (own, other) = (node.process(), node.process());
+    let others = tokio::spawn(async {});
+    for i in 0..1000 {
+        own.send(other.pid(), Term::Int(i)).await.unwrap();
+    }
+    assert!(others.is_finished(), "it has had its turn");
+}
+
+#[tokio::test]
 async fn messages_arrive_in_order_by_pid_name_and_alias() {
     let node = node().await;
     let mut own = node.process();

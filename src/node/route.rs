@@ -106,6 +106,7 @@ impl Shared {
         message: Term,
     ) -> Result<(), SendFailed> {
         let Some(node) = self.elsewhere(dest) else {
+            tokio::task::coop::consume_budget().await;
             self.deliver_here(dest, message);
             return Ok(());
         };

@@ -83,6 +83,8 @@ impl Sender {
     /// # Errors
     /// [`SendError::Ended`] or [`SendError::Encode`].
     pub async fn send(&self, control: &Control, payload: Option<&Term>) -> Result<(), SendError> {
+        // Whoever has much to say lets the others run too, the task that writes among them.
+        tokio::task::coop::consume_budget().await;
         match self.0.push(control, payload, Urgency::Message, false) {
             Err(SendError::Busy) => {}
             result => return result,
