@@ -29,11 +29,11 @@ const AWAY: Duration = Duration::from_micros(100);
 pub(super) fn split(stream: TcpStream) -> (Reader, Writer) {
     let (reader, writer) = stream.into_split();
     let way = Arc::new(Way(Mutex::new(Out {
-        to: To::Shared(writer),
+        outlet: Outlet::Shared(writer),
         waits: None,
     })));
     let reader = Reader {
-        from: From::Half(reader),
+        inlet: Inlet::Half(reader),
         way: Arc::clone(&way),
         timer: None,
     };
@@ -46,13 +46,13 @@ struct Way(Mutex<Out>);
 
 #[derive(Debug)]
 struct Out {
-    to: To,
-    /// Who waits for room, and is to look again when `to` is another.
+    outlet: Outlet,
+    /// Who waits for room, and is to look again when `outlet` is another.
     waits: Option<Waker>,
 }
 
 #[derive(Debug)]
-enum To {
+enum Outlet {
     /// The socket that the reading half waits for too.
     Shared(OwnedWriteHalf),
     /// A descriptor of its own for it.
@@ -64,9 +64,9 @@ impl Way {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, to: To) -> To {
+    fn change(&self, outlet: Outlet) -> Outlet {
         let mut out = self.lock();
-        let before = std::mem::replace(&mut out.to, to);
+        let before = std::mem::replace(&mut out.outlet, outlet);
         if let Some(waits) = out.waits.take() {
             waits.wake();
         }
@@ -76,9 +76,9 @@ impl Way {
 
 impl WriteNow for Way {
     fn write_now(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match &self.lock().to {
-            To::Shared(half) => half.try_write_vectored(slices),
-            To::Own(socket) => socket.get_ref().write_vectored(slices),
+        match &self.lock().outlet {
+            Outlet::Shared(half) => half.try_write_vectored(slices),
+            Outlet::Own(socket) => socket.get_ref().write_vectored(slices),
         }
     }
 }
@@ -109,9 +109,9 @@ impl AsyncWrite for Writer {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let mut out = self.0.lock();
-        let written = match &mut out.to {
-            To::Shared(half) => Pin::new(half).poll_write_vectored(cx, slices),
-            To::Own(socket) => write_own(socket, cx, slices),
+        let written = match &mut out.outlet {
+            Outlet::Shared(half) => Pin::new(half).poll_write_vectored(cx, slices),
+            Outlet::Own(socket) => write_own(socket, cx, slices),
         };
         if written.is_pending() {
             out.waits = Some(cx.waker().clone());
@@ -128,9 +128,11 @@ impl AsyncWrite for Writer {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.0.lock().to {
-            To::Shared(half) => Pin::new(half).poll_shutdown(cx),
-            To::Own(socket) => Poll::Ready(socket.get_ref().shutdown(std::net::Shutdown::Write)),
+        match &mut self.0.lock().outlet {
+            Outlet::Shared(half) => Pin::new(half).poll_shutdown(cx),
+            Outlet::Own(socket) => {
+                Poll::Ready(socket.get_ref().shutdown(std::net::Shutdown::Write))
+            }
         }
     }
 }
@@ -151,13 +153,13 @@ fn write_own(
 /// The reading half.
 #[derive(Debug)]
 pub(super) struct Reader {
-    from: From,
+    inlet: Inlet,
     way: Arc<Way>,
     timer: Option<Timer>,
 }
 
 #[derive(Debug)]
-enum From {
+enum Inlet {
     /// The writing half has the other half.
     Half(OwnedReadHalf),
     /// The writing half has a descriptor of its own.
@@ -171,7 +173,7 @@ enum From {
 impl Reader {
     /// Whether [`Reader::look_away`] was not waited for to its end.
     pub(super) fn is_away(&self) -> bool {
-        matches!(self.from, From::Away(_))
+        matches!(self.inlet, Inlet::Away(_))
     }
 
     /// Lets what comes gather for a while. Cancel-safe: it goes on where it was.
@@ -179,60 +181,64 @@ impl Reader {
     /// # Errors
     /// If the socket is lost by it. What only prevents it (too many open files) does no harm.
     pub(super) async fn look_away(&mut self) -> io::Result<()> {
-        if !self.is_away() && self.go_away().is_err() {
+        if !self.is_away() && !self.go_away()? {
             return Ok(());
         }
         if let Some(timer) = &self.timer {
             timer.rings().await?;
         }
-        if let From::Away(socket) = std::mem::replace(&mut self.from, From::Nothing) {
-            self.from = From::Whole(TcpStream::from_std(socket)?);
+        if let Inlet::Away(socket) = std::mem::replace(&mut self.inlet, Inlet::Nothing) {
+            self.inlet = Inlet::Whole(TcpStream::from_std(socket)?);
         }
         Ok(())
     }
 
-    fn go_away(&mut self) -> io::Result<()> {
+    /// Whether it could.
+    fn go_away(&mut self) -> io::Result<bool> {
         if self.timer.is_none() {
-            self.timer = Some(Timer::new()?);
+            let Ok(timer) = Timer::new() else {
+                return Ok(false);
+            };
+            self.timer = Some(timer);
         }
-        let socket = match std::mem::replace(&mut self.from, From::Nothing) {
-            From::Half(half) => match own(half.as_ref()) {
-                Ok(own) => {
-                    let To::Shared(other) = self.way.change(To::Own(own)) else {
-                        return Ok(());
-                    };
-                    half.reunite(other).map_err(io::Error::other)?
+        let socket = match std::mem::replace(&mut self.inlet, Inlet::Nothing) {
+            Inlet::Half(half) => {
+                let Ok(own) = own(half.as_ref()) else {
+                    self.inlet = Inlet::Half(half);
+                    return Ok(false);
+                };
+                match self.way.change(Outlet::Own(own)) {
+                    Outlet::Shared(other) => half.reunite(other).map_err(io::Error::other)?,
+                    Outlet::Own(_) => return Err(lost()),
                 }
-                Err(error) => {
-                    self.from = From::Half(half);
-                    return Err(error);
-                }
-            },
-            From::Whole(socket) => socket,
-            other => {
-                self.from = other;
-                return Ok(());
             }
+            Inlet::Whole(socket) => socket,
+            Inlet::Away(_) | Inlet::Nothing => return Err(lost()),
         };
         if let Some(timer) = &self.timer {
             timer.set(AWAY)?;
         }
-        self.from = From::Away(socket.into_std()?);
-        Ok(())
+        self.inlet = Inlet::Away(socket.into_std()?);
+        Ok(true)
     }
 
     /// Gives the writing half the socket back. Nothing happens if it has it.
     pub(super) fn stay(&mut self) {
-        match std::mem::replace(&mut self.from, From::Nothing) {
-            From::Whole(socket) => {
+        match std::mem::replace(&mut self.inlet, Inlet::Nothing) {
+            Inlet::Whole(socket) => {
                 let (reader, writer) = socket.into_split();
-                self.from = From::Half(reader);
-                self.way.change(To::Shared(writer));
+                self.inlet = Inlet::Half(reader);
+                self.way.change(Outlet::Shared(writer));
                 self.timer = None;
             }
-            other => self.from = other,
+            other => self.inlet = other,
         }
     }
+}
+
+/// Cannot be: each half knows what the other has.
+fn lost() -> io::Error {
+    io::Error::other("nobody waits for the socket")
 }
 
 /// Another descriptor for a socket, which waits for room only.
@@ -252,12 +258,10 @@ impl AsyncRead for Reader {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().from {
-            From::Half(half) => Pin::new(half).poll_read(cx, buf),
-            From::Whole(socket) => Pin::new(socket).poll_read(cx, buf),
-            From::Away(_) | From::Nothing => {
-                Poll::Ready(Err(io::Error::other("the socket is not waited for")))
-            }
+        match &mut self.get_mut().inlet {
+            Inlet::Half(half) => Pin::new(half).poll_read(cx, buf),
+            Inlet::Whole(socket) => Pin::new(socket).poll_read(cx, buf),
+            Inlet::Away(_) | Inlet::Nothing => Poll::Ready(Err(lost())),
         }
     }
 }
