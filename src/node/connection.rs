@@ -122,15 +122,23 @@ impl Connection {
     }
 
     /// Sends what the node itself has to say. Never waits. Whether the connection took it.
+    ///
+    /// A reason that no node could read is replaced by `{unsendable, <<"why">>}`: whoever waits for the end of
+    /// a process is to hear of it, whatever its reason.
     pub(super) fn signal(&self, control: &Control, payload: Option<&Term>) -> bool {
-        match self.0.sender.signal(control, payload) {
-            Ok(()) => true,
-            Err(SendError::Encode(error)) => {
-                // A reason that a process of this node made and that no node could read.
-                tracing::warn!(peer = %self.0.peer.name, "a signal cannot be sent: {error}");
-                true
-            }
-            Err(_) => false,
+        let sent = self.0.sender.signal(control, payload);
+        let Err(SendError::Encode(error)) = sent else {
+            return sent.is_ok();
+        };
+        tracing::warn!(peer = %self.0.peer.name, "the reason of a signal cannot be sent: {error}");
+        let why = Term::Tuple(vec![
+            Term::atom("unsendable"),
+            Term::binary(error.to_string()),
+        ]);
+        match payload {
+            Some(_) => self.0.sender.signal(control, Some(&why)).is_ok(),
+            // To a peer without EXIT_PAYLOAD, as none since OTP 22.
+            None => true,
         }
     }
 

@@ -115,6 +115,30 @@ async fn the_end_of_a_linked_process_is_told_with_its_reason_however_large() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_end_is_told_even_if_its_reason_cannot_be() {
+    let Some((_epmd, node, mut erl)) = both().await else {
+        return;
+    };
+    let options = SpawnOptions::new().name(Atom::new("odd"));
+    let code = |mut process: Process| async move {
+        process.receive().await;
+        // Erlang has no such number.
+        Term::Tuple(vec![Term::atom("mean"), Term::Float(f64::NAN)])
+    };
+    node.spawn_with(options, code).unwrap();
+    let pid = pid_of(&mut erl, "odd");
+    let told = fresh(
+        &mut erl,
+        &format!(
+            "link({pid}), Monitor = monitor(process, {pid}), {pid} ! go, \
+             Down = receive {{'DOWN', Monitor, process, _, Reason}} -> Reason end, {{Down, {EXIT}}}"
+        ),
+    );
+    let why = r#"{unsendable,<<"Erlang has no infinite float and no NaN">>}"#;
+    assert_eq!(told, format!("{{{why},{why}}}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn exit_signals_end_processes_on_the_other_side() {
     let Some((_epmd, node, mut erl)) = both().await else {
         return;
