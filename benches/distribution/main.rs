@@ -9,6 +9,7 @@ mod support;
 
 mod crowd;
 mod erl_dist;
+mod limit;
 mod node;
 mod ours;
 
@@ -94,6 +95,11 @@ impl Work {
         }
     }
 
+    /// Whether it goes one way, so that the peer's own rate can be measured.
+    fn has_limit(self) -> bool {
+        !matches!(self, Self::Roundtrips | Self::RpcOne | Self::Rpc64)
+    }
+
     /// How many times as fast as libei we are to be at least: where it is "not slower", a twentieth is
     /// left to chance.
     fn goal(self) -> f64 {
@@ -142,6 +148,7 @@ fn main() -> ExitCode {
         match &kind[..] {
             "node" => node::run(&epmd, own, PEER, work, count),
             "ours" => ours::run(&epmd, own, PEER, work, count),
+            "limit" => limit::run(&epmd, own, PEER, work, count),
             "erl_dist" => erl_dist::run(&epmd, own, PEER, work, count),
             other => panic!("no contender is called {other}"),
         }
@@ -227,8 +234,9 @@ struct Race {
 type Took = (f64, f64);
 
 impl Race {
-    /// `node` is a process of a node of ours, `ours` the bare channel under it.
-    const CONTENDERS: [&str; 5] = ["node", "ours", "libei", "erl_dist", "BEAM"];
+    /// `node` is a process of a node of ours, `ours` the bare channel under it; `limit` is what the peer can
+    /// do, where nobody waits for answers.
+    const CONTENDERS: [&str; 6] = ["node", "ours", "limit", "libei", "erl_dist", "BEAM"];
 
     fn run(&self, work: Work) -> bool {
         let mut best: HashMap<&str, Took> = HashMap::new();
@@ -236,6 +244,9 @@ impl Race {
         peer.eval("rendez_bench:start()");
         for turn in 0..TURNS {
             for contender in Self::CONTENDERS {
+                if contender == "limit" && !work.has_limit() {
+                    continue;
+                }
                 let own = format!("{contender}{turn}@127.0.0.1").to_lowercase();
                 let Some(mut command) = self.command(contender, &own, work) else {
                     continue;
@@ -311,8 +322,12 @@ fn print(work: Work, best: &HashMap<&str, Took>) -> bool {
         (ratio, ratio >= goal)
     };
     let ((node, met), (ours, _)) = (ratio("node"), ratio("ours"));
+    let limit = match best.get("limit") {
+        Some(limit) => format!("  node/limit {:.2}", limit.0 / best["node"].0),
+        None => String::new(),
+    };
     println!(
-        "{:<32}  node/libei {node:.2}  ours/libei {ours:.2}  goal {goal}: {}",
+        "{:<32}  node/libei {node:.2}  ours/libei {ours:.2}  goal {goal}: {}{limit}",
         "",
         verdict(met)
     );

@@ -32,6 +32,12 @@ pub async fn connect_with(
     flags: Flags,
     options: ChannelOptions,
 ) -> (Sender, Receiver) {
+    let (stream, flags) = shake_hands(epmd, own, peer, flags).await;
+    open_tcp(stream, ChannelOptions { flags, ..options })
+}
+
+/// As [`connect`], and leaves it at the handshake: the stream, and the flags that both have.
+pub async fn shake_hands(epmd: &Epmd, own: &str, peer: &str, flags: Flags) -> (TcpStream, Flags) {
     let peer = peer.parse().expect("a name");
     let located = locate(&peer, epmd.port, None, Duration::from_secs(10)).await;
     let address = located.expect("the node is registered").addresses[0];
@@ -59,8 +65,7 @@ pub async fn connect_with(
             break agreed;
         }
     };
-    let flags = agreed.peer.flags;
-    open_tcp(stream, ChannelOptions { flags, ..options })
+    (stream, agreed.peer.flags)
 }
 
 /// The creation of the nodes that [`connect`] makes.
