@@ -195,7 +195,13 @@ struct Owner<'a>(Option<&'a str>);
 
 impl Display for Owner<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.unwrap_or("0"))
+        let plain = |c| quoting::continues_atom(c) || matches!(c, '.' | '-');
+        match self.0 {
+            None => f.write_str("0"),
+            Some(node) if node.chars().all(plain) => f.write_str(node),
+            // A peer can have any name: none may look like something else, or break a line of a log.
+            Some(node) => quoting::write_quoted(f, node.chars(), '\''),
+        }
     }
 }
 

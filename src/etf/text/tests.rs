@@ -268,6 +268,29 @@ fn pids_are_shown_as_their_own_node_shows_them_or_with_its_name() {
 }
 
 #[test]
+fn no_name_of_a_node_makes_a_pid_look_like_something_else() {
+    for (node, shown) in [
+        ("<1>>@h", "<'<1>>@h'.9.1>"),
+        ("a\n@h", "<'a\\n@h'.9.1>"),
+        ("a'b@h", "<'a\\'b@h'.9.1>"),
+        ("shop-1@db.example-2.org", "<shop-1@db.example-2.org.9.1>"),
+    ] {
+        let pid = Term::from(Pid {
+            node: Atom::new(node),
+            id: 9,
+            serial: 1,
+            creation: 5,
+        });
+        assert_eq!(pid.to_string(), shown);
+        let refused = parse(shown).unwrap_err();
+        assert!(
+            refused.message.contains("a pid cannot be given"),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
 fn maps_are_shown_in_the_order_of_their_keys() {
     let text = "#{-1 => a,1 => b,1.5 => c,2 => d,10000000000000000000000 => e,a => f,b => g,\"x\" => h,{1} => i}";
     let Ok(Term::Map(Map(mut pairs))) = parse(text) else {
