@@ -114,6 +114,15 @@ pub(super) struct Remains {
     pub(super) aliases: Vec<Reference>,
 }
 
+impl Inner {
+    /// Puts something into the mailbox. Whether the process has to be woken for it.
+    fn put(&mut self, item: Item) -> bool {
+        let was_empty = self.queue.is_empty();
+        self.queue.push_back(item);
+        was_empty
+    }
+}
+
 impl Entry {
     pub(super) fn new(pid: Pid, spawned: bool, bound: MailboxBound) -> Self {
         Self {
@@ -192,15 +201,12 @@ impl Entry {
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let received = Received::Message(message);
-        let wake = inner.queue.is_empty();
-        inner.queue.push_back(Item { received, credit });
-        (Delivered::Done, wake)
+        (Delivered::Done, inner.put(Item { received, credit }))
     }
 
-    fn push(&self, inner: &mut Inner, received: Received, credit: Option<Credit>) {
-        let was_empty = inner.queue.is_empty();
-        inner.queue.push_back(Item { received, credit });
-        if was_empty {
+    fn push(&self, inner: &mut Inner, received: Received) {
+        let credit = None;
+        if inner.put(Item { received, credit }) {
             self.wake.notify_one();
         }
     }
@@ -236,7 +242,6 @@ impl Entry {
                     process,
                     reason,
                 },
-                None,
             );
         }
         for from in lost.links {
@@ -253,7 +258,7 @@ impl Entry {
         }
         if inner.traps_exit {
             let from = from.clone();
-            self.push(inner, Received::Exit { from, reason }, None);
+            self.push(inner, Received::Exit { from, reason });
             return Delivered::Done;
         }
         // That another process did what it was for ends nobody, unless it is oneself who says so.
@@ -292,7 +297,7 @@ impl Entry {
                 process,
                 reason,
             };
-            self.push(&mut inner, down, None);
+            self.push(&mut inner, down);
         }
         Delivered::Done
     }

@@ -54,7 +54,11 @@ fn drain(outbox: &mut Outbox) -> Vec<u8> {
 }
 
 /// Gives `bytes` to a decoder, at most `step` at once.
-fn feed(decoder: &mut Decoder, mut bytes: &[u8], step: usize) -> Result<Vec<Incoming>, Malformed> {
+pub(super) fn feed(
+    decoder: &mut Decoder,
+    mut bytes: &[u8],
+    step: usize,
+) -> Result<Vec<Incoming>, Malformed> {
     let mut messages = Vec::new();
     loop {
         while let Some(message) = decoder.next()? {
