@@ -2,11 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
@@ -399,6 +400,7 @@ pub enum RegistrationState {
 pub struct Registered {
     state: watch::Receiver<RegistrationState>,
     creation: watch::Receiver<Option<u32>>,
+    leaving: Arc<Notify>,
     keeper: JoinHandle<()>,
 }
 
@@ -410,16 +412,26 @@ impl Registered {
             None => RegistrationState::Pending,
         });
         let (creation_sender, creation) = watch::channel(creation);
-        let keeper = tokio::spawn(keep(
-            client,
-            registration,
-            first,
-            state_sender,
-            creation_sender,
-        ));
+        let leaving = Arc::new(Notify::new());
+        let left = Arc::clone(&leaving);
+        let keeper = tokio::spawn(async move {
+            let mut held = first;
+            tokio::select! {
+                biased;
+                () = left.notified() => {}
+                () = keep(client, registration, &mut held, state_sender, creation_sender) => {}
+            }
+            if let Some((mut stream, _)) = held {
+                // EPMD forgets the node when it reads this end, and closes its side after that.
+                if stream.shutdown().await.is_ok() {
+                    until_closed(&mut stream).await;
+                }
+            }
+        });
         Self {
             state,
             creation,
+            leaving,
             keeper,
         }
     }
@@ -431,6 +443,14 @@ impl Registered {
     #[must_use]
     pub fn creation(&self) -> Option<u32> {
         *self.creation.borrow()
+    }
+
+    /// Ends the registration, and waits until EPMD has forgotten the node, but no longer than `within`. After that
+    /// the name can be registered again at once.
+    pub async fn leave(mut self, within: Duration) {
+        self.leaving.notify_one();
+        // An EPMD that does not answer forgets the node when it reads the end of the connection.
+        let _ = timeout(within, &mut self.keeper).await;
     }
 
     /// How it stands now.
@@ -470,7 +490,7 @@ impl Drop for Registered {
 async fn keep(
     client: Client,
     registration: Registration,
-    mut held: Option<(TcpStream, u32)>,
+    held: &mut Option<(TcpStream, u32)>,
     state: watch::Sender<RegistrationState>,
     first_creation: watch::Sender<Option<u32>>,
 ) {
@@ -481,7 +501,7 @@ async fn keep(
             None => client.alive(&registration).await,
         };
         let error = match attempt {
-            Ok((mut stream, creation)) => {
+            Ok((stream, creation)) => {
                 first_creation.send_if_modified(|first| {
                     let news = first.is_none();
                     first.get_or_insert(creation);
@@ -495,7 +515,8 @@ async fn keep(
                     news
                 });
                 backoff = REGISTER_BACKOFF.0;
-                until_closed(&mut stream).await;
+                until_closed(&mut held.insert((stream, creation)).0).await;
+                *held = None;
                 EpmdError::Closed {
                     endpoint: client.endpoint(),
                 }

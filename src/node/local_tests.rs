@@ -1,6 +1,10 @@
 //! Processes among themselves, on one node.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use crate::etf::{Atom, Term};
 
@@ -350,4 +354,53 @@ async fn a_service_is_called_and_cast_to() {
     assert_eq!(own.waiting(), 0);
     let quiet = own.receive_timeout(Duration::from_millis(5)).await;
     assert_eq!(quiet, None);
+}
+
+/// An EPMD that refuses a name so many times, and that takes its time to notice that a node has gone. It counts the
+/// nodes that it knows.
+async fn slow_epmd(refusals: usize) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let known = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&known);
+    tokio::spawn(async move {
+        for number in 0.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let refused = u8::from(number < refusals);
+            let mut bytes = [0; 256];
+            let _ = stream.read(&mut bytes).await;
+            stream.write_all(&[118, refused, 0, 0, 0, 9]).await.unwrap();
+            if refused == 1 {
+                continue;
+            }
+            counted.fetch_add(1, Ordering::SeqCst);
+            while let Ok(1..) = stream.read(&mut bytes).await {}
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            counted.fetch_sub(1, Ordering::SeqCst);
+        }
+    });
+    (port, known)
+}
+
+async fn registered(epmd_port: u16) -> Node {
+    let builder = Node::builder("registered@127.0.0.1").cookie("c");
+    let builder = builder.listen("127.0.0.1:0".parse().unwrap());
+    builder.epmd_port(epmd_port).start().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_node_that_has_stopped_is_forgotten_by_epmd() {
+    let (epmd, known) = slow_epmd(0).await;
+    for _ in 0..3 {
+        let node = registered(epmd).await;
+        assert_eq!(known.load(Ordering::SeqCst), 1);
+        node.stop().await;
+        assert_eq!(known.load(Ordering::SeqCst), 0, "its name is free again");
+    }
+}
+
+#[tokio::test]
+async fn a_node_starts_although_epmd_has_not_noticed_the_end_of_the_one_before() {
+    let (epmd, _) = slow_epmd(3).await;
+    registered(epmd).await.stop().await;
 }

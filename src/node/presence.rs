@@ -3,8 +3,10 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep};
 
 use crate::dist::DialOptions;
 use crate::epmd::codec::{Name, Registration as EpmdEntry};
@@ -12,6 +14,11 @@ use crate::epmd::{Client, EpmdError, Registered};
 use crate::name::NodeName;
 
 use super::builder::{Registration, StartError};
+
+/// For how long a name that EPMD says is taken may still be that of an earlier life of the node.
+const EARLIER_LIFE: Duration = Duration::from_secs(1);
+/// The pause between two attempts to register.
+const RETRY: Duration = Duration::from_millis(50);
 
 /// Where a node is to listen, and who is to know.
 #[derive(Debug, Clone)]
@@ -65,7 +72,7 @@ impl Presence {
         };
         // Nodes before OTP 23 are let in as well.
         entry.lowest_version = 5;
-        match epmd.register(entry.clone()).await {
+        match register(&epmd, &entry).await {
             Ok(registered) => Ok((Some(listener), Some(registered))),
             Err(error) if self.registration == Registration::Required => Err(failed(error)),
             Err(_) => Ok((Some(listener), Some(epmd.keep_registered(entry)))),
@@ -106,6 +113,18 @@ impl Presence {
             (Some(host), _) => host.clone(),
             (None, IpAddr::V4(_)) => Ipv4Addr::LOCALHOST.to_string(),
             (None, IpAddr::V6(_)) => Ipv6Addr::LOCALHOST.to_string(),
+        }
+    }
+}
+
+/// Registers the node. The name may still be that of an earlier life of the node, which EPMD is about to notice
+/// the end of: it is asked again for a while.
+async fn register(epmd: &Client, entry: &EpmdEntry) -> Result<Registered, EpmdError> {
+    let until = Instant::now() + EARLIER_LIFE;
+    loop {
+        match epmd.register(entry.clone()).await {
+            Err(EpmdError::NameTaken { .. }) if Instant::now() < until => sleep(RETRY).await,
+            result => return result,
         }
     }
 }

@@ -22,6 +22,8 @@ use super::{Alive, Node, Shared, atom_of, global, listen, lock, pg};
 
 /// How many events a subscriber may be behind before it misses some.
 pub(super) const EVENTS: usize = 1024;
+/// How long EPMD may take to forget a node that stops.
+const FORGET: Duration = Duration::from_millis(500);
 /// How long processes that trap exits may take to end when the node stops.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -113,7 +115,8 @@ fn new_shared(builder: Builder, identity: Identity, registered: Option<Registere
 }
 
 impl Node {
-    /// Stops the node: it leaves EPMD, takes no more connections, has its processes end, and closes its
+    /// Stops the node: it leaves EPMD (which has half a second to forget the name, so that it can be registered
+    /// again when this returns), takes no more connections, has its processes end, and closes its
     /// connections when their links and monitors have told the peers so. Processes that trap exits have 5 s
     /// to end by themselves, see [`super::Process::is_shutdown`]. It goes on when this is cancelled.
     pub async fn stop(&self) {
@@ -130,13 +133,13 @@ impl Shared {
         self.stopped.load(Ordering::Acquire)
     }
 
-    /// Takes no more connections and leaves EPMD.
-    fn shut(&self) {
+    /// Takes no more connections, and gives back what EPMD is left with.
+    fn shut(&self) -> Option<Registered> {
         self.stopped.store(true, Ordering::Release);
-        drop(lock(&self.registered).take());
         if let Some(listener) = lock(&self.listener).take() {
             listener.abort();
         }
+        lock(&self.registered).take()
     }
 
     /// Tells every process to end.
@@ -151,7 +154,8 @@ impl Shared {
         if let Some(global) = self.global.get() {
             global.leave();
         }
-        self.shut();
+        let leaving = self.shut();
+        let leaving = leaving.map(|registered| self.runtime.spawn(registered.leave(FORGET)));
         self.end_processes(|entry| {
             if entry.spawned {
                 return entry.exit(&self.own, ExitReason::SHUTDOWN.0, Exit::Sent);
@@ -178,6 +182,10 @@ impl Shared {
         for connection in &connections {
             connection.settled().await;
         }
+        if let Some(leaving) = leaving {
+            // An error means that the runtime ends, and the connection to EPMD with it.
+            let _ = leaving.await;
+        }
     }
 
     async fn all_ended(&self) {
@@ -200,7 +208,7 @@ impl Drop for Alive {
         if shared.is_stopped() {
             return;
         }
-        shared.shut();
+        drop(shared.shut());
         shared.end_processes(|entry| {
             let mut inner = entry.lock();
             entry.doom(&mut inner, ExitReason::SHUTDOWN.0)

@@ -555,3 +555,73 @@ fn a_message_says_what_it_takes() {
         assert!((length..2 * length + 100).contains(&binary), "{binary}");
     }
 }
+
+/// A stream as TLS is over a socket whose peer is stopped: it takes everything and passes nothing on.
+struct Stopped;
+
+impl tokio::io::AsyncRead for Stopped {
+    fn poll_read(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        _: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Pending
+    }
+}
+
+impl AsyncWrite for Stopped {
+    fn poll_write(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        std::task::Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Pending
+    }
+
+    fn poll_shutdown(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Pending
+    }
+}
+
+/// A connection over [`Stopped`], with a message under way.
+fn stopped(tick_time: Duration) -> Sender {
+    let options = ChannelOptions {
+        tick_time,
+        ..options(BOTH)
+    };
+    let (sender, mut receiver) = open(Stopped, options);
+    tokio::spawn(async move { receiver.next().await });
+    sender.try_send(&send(1, 2), Some(&Term::Int(1))).unwrap();
+    sender
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_is_stopped_behind_tls_is_noticed_in_time() {
+    use crate::dist::CloseReason;
+    let tick_time = Duration::from_secs(60);
+    let (sender, began) = (stopped(tick_time), tokio::time::Instant::now());
+    let noticed = tokio::time::timeout(10 * tick_time, sender.closed()).await;
+    assert_eq!(noticed, Ok(CloseReason::Silent(tick_time)));
+    assert!(began.elapsed() < tick_time * 5 / 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_whose_peer_is_stopped_behind_tls_can_be_closed() {
+    use crate::dist::CloseReason;
+    let sender = stopped(Duration::from_secs(3600));
+    // The task that writes is to be where it waits for the peer.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    sender.close(CloseReason::Local);
+    let ended = tokio::time::timeout(Duration::from_secs(2), sender.closed()).await;
+    assert_eq!(ended, Ok(CloseReason::Local));
+}

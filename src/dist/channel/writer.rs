@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Buf as _;
+use futures::FutureExt as _;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
@@ -27,6 +28,7 @@ pub(super) async fn run<W: AsyncWrite + Unpin>(io: W, shared: Arc<Shared>) {
         io,
         shared,
         batch: Batch::default(),
+        unflushed: false,
         slow: false,
         ticker: Ticker::default(),
         next_check: Box::pin(sleep(shared.tick_time() / u32::from(CHECKS))),
@@ -62,6 +64,8 @@ struct Writer<'a, W> {
     io: W,
     shared: &'a Shared,
     batch: Batch,
+    /// The stream took bytes that it has not passed on: TLS keeps up to 64 KiB while the socket is full.
+    unflushed: bool,
     slow: bool,
     ticker: Ticker,
     next_check: Pin<Box<Sleep>>,
@@ -77,6 +81,10 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
             } else if !self.shared.take(&mut self.batch) {
                 tokio::select! {
                     biased;
+                    flushed = self.io.flush(), if self.unflushed => {
+                        flushed?;
+                        self.unflushed = false;
+                    }
                     () = self.shared.work() => {}
                     () = &mut self.next_check => self.check()?,
                 }
@@ -98,7 +106,9 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
                 () = &mut self.next_check => self.check()?,
             }
         }
-        self.io.flush().await?;
+        // The peer may take its time for this, also for ever: ticks, checks, more messages and the end of the
+        // connection do not wait for it.
+        self.unflushed = self.io.flush().now_or_never().transpose()?.is_none();
         Ok(waiting.map_or(Duration::ZERO, |since| since.elapsed()))
     }
 
