@@ -89,7 +89,12 @@ fn snapshots(changed: usize) -> Vec<Duration> {
         }
         // Who is gone is also disconnected, or the cluster would grow.
         for node in names((round - 1) * changed..round * changed) {
-            settle(&mut engine, now, Input::Down { node }, &Ok(()));
+            settle(
+                &mut engine,
+                now,
+                Input::Down { node, reason: None },
+                &Ok(()),
+            );
         }
     }
     assert_eq!(engine.nodes().count(), NODES);

@@ -94,8 +94,15 @@ impl Desk {
         self.tell(Input::Up { node: name(node) })
     }
 
+    fn up_hidden(&mut self, node: &str) -> Vec<String> {
+        self.tell(Input::UpHidden { node: name(node) })
+    }
+
     fn down(&mut self, node: &str) -> Vec<String> {
-        self.tell(Input::Down { node: name(node) })
+        self.tell(Input::Down {
+            node: name(node),
+            reason: None,
+        })
     }
 
     fn result(&mut self, node: &str, ok: bool) -> Vec<String> {
@@ -383,7 +390,13 @@ fn a_lost_connection_is_made_again_promptly() {
     desk.pass(60 * SECOND);
     desk.events();
     desk.down("a");
-    assert_eq!(desk.events(), [Event::Left { node: name("a") }]);
+    assert_eq!(
+        desk.events(),
+        [Event::Left {
+            node: name("a"),
+            reason: None
+        }]
+    );
     let lost = desk.now;
     let connects = desk.pass(SECOND);
     assert_eq!(connects.len(), 1);
@@ -868,4 +881,185 @@ fn endless_times_do_not_overflow() {
     let mut desk = Desk::new(Policy::default());
     desk.seen(0, "a", Duration::MAX);
     assert!(desk.engine.next_wake().unwrap() <= 24 * 3_600 * SECOND);
+}
+
+/// Why a node cannot be connected to, in a word.
+fn failed_because(desk: &mut Desk, node: &str, reason: &str) -> Vec<String> {
+    desk.tell(Input::ConnectResult {
+        node: name(node),
+        result: Err(ConnectError {
+            reason: reason.into(),
+            message: "a sentence".into(),
+        }),
+    })
+}
+
+#[test]
+fn a_fault_that_cannot_heal_is_told_once_and_not_retried() {
+    for reason in ["name_kind", "self", "invalid_name"] {
+        let mut desk = Desk::new(no_jitter());
+        assert_eq!(desk.snapshot(0, &["a"]), ["a"]);
+        desk.events();
+        failed_because(&mut desk, "a", reason);
+        let told = desk.events();
+        assert!(
+            matches!(
+                told.as_slice(),
+                [Event::ConnectFailed { retry_in: None, .. }]
+            ),
+            "{told:?}"
+        );
+        // Being named again, and time, change nothing.
+        for _ in 0..100 {
+            assert!(desk.pass(60 * SECOND).is_empty(), "{reason}");
+            assert!(desk.snapshot(0, &["a"]).is_empty(), "{reason}");
+        }
+        assert_eq!(desk.state("a"), Some(NodeState::Idle));
+        assert_eq!(desk.events(), [], "{reason}");
+    }
+}
+
+#[test]
+fn what_could_not_heal_is_tried_again_after_a_fresh_sighting_or_a_refresh() {
+    let mut desk = Desk::new(no_jitter());
+    desk.snapshot(0, &["a"]);
+    failed_because(&mut desk, "a", "name_kind");
+    assert_eq!(desk.tell(Input::Refresh), ["a"]);
+    failed_because(&mut desk, "a", "name_kind");
+
+    desk.snapshot(0, &[]);
+    desk.pass(SECOND);
+    assert_eq!(desk.snapshot(0, &["a"]), ["a"]);
+    failed_because(&mut desk, "a", "name_kind");
+
+    // A name that comes and goes all the time is not tried each time, but it is not forgotten either.
+    desk.snapshot(0, &[]);
+    assert!(desk.snapshot(0, &["a"]).is_empty());
+    let connects = desk.pass(2 * Policy::default().backoff.max());
+    assert_eq!(connects.len(), 1, "{connects:?}");
+    failed_because(&mut desk, "a", "name_kind");
+
+    assert_eq!(desk.started(1, "a", 600 * SECOND), ["a"]);
+    // Any other failure is retried.
+    failed_because(&mut desk, "a", "refused");
+    assert!(!desk.pass(60 * SECOND).is_empty());
+}
+
+#[test]
+fn why_a_connection_ended_is_told() {
+    let mut desk = Desk::new(no_jitter());
+    desk.up("a");
+    desk.events();
+    desk.tell(Input::Down {
+        node: name("a"),
+        reason: Some("net_tick_timeout".into()),
+    });
+    let left = Event::Left {
+        node: name("a"),
+        reason: Some("net_tick_timeout".into()),
+    };
+    assert_eq!(desk.events(), [left]);
+}
+
+#[test]
+fn a_hidden_node_that_nobody_names_is_no_peer() {
+    let policy = Policy {
+        max_nodes: Some(1),
+        ..no_jitter()
+    };
+    let mut desk = Desk::new(policy);
+    assert!(desk.up_hidden("shell").is_empty());
+    assert_eq!(desk.events(), []);
+    assert_eq!(desk.engine.nodes().count(), 0);
+    // It takes no place, and its end is no news either.
+    assert_eq!(desk.snapshot(0, &["a"]), ["a"]);
+    desk.up("a");
+    desk.events();
+    desk.down("shell");
+    assert_eq!(desk.events(), []);
+    assert_eq!(desk.engine.counters().left, 0);
+}
+
+#[test]
+fn a_hidden_node_is_a_peer_as_soon_as_it_is_named() {
+    let mut desk = Desk::new(no_jitter());
+    let joined = || Event::Joined {
+        node: name("a"),
+        after: None,
+    };
+    desk.up_hidden("a");
+    assert!(desk.snapshot(0, &["a"]).is_empty(), "it is connected");
+    assert_eq!(desk.events().last(), Some(&joined()));
+    // Hearing of it again is no news.
+    desk.up_hidden("a");
+    desk.snapshot(0, &["a"]);
+    assert_eq!(desk.events(), []);
+    desk.down("a");
+    assert!(matches!(desk.events().as_slice(), [Event::Left { .. }]));
+    assert_eq!(desk.pass(SECOND).len(), 1);
+
+    // One that is named before it is connected is a peer from the start.
+    let mut desk = Desk::new(no_jitter());
+    desk.snapshot(0, &["a"]);
+    desk.events();
+    desk.up_hidden("a");
+    assert!(matches!(
+        desk.events().as_slice(),
+        [Event::Joined { after: Some(_), .. }]
+    ));
+}
+
+#[test]
+fn hidden_nodes_leave_nothing_in_disorder() {
+    let mut state = 20_261_127_u64;
+    println!("seed {state}");
+    let mut draw = |below: u64| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let policy = Policy {
+        accept: Accept::new(["a*@*", "b*@*"]).unwrap(),
+        max_nodes: Some(2),
+        on_removed: OnRemoved::Disconnect { grace: SECOND },
+        ..no_jitter()
+    };
+    let mut desk = Desk::new(policy);
+    let nodes = ["a", "b", "a2", "c"];
+    let mut told = std::collections::BTreeSet::new();
+    for _ in 0..4_000 {
+        let node = nodes[usize::try_from(draw(4)).unwrap()];
+        // Each tells the engine, whose consistency is checked there.
+        match draw(8) {
+            0 | 1 => desk.up_hidden(node),
+            2 => desk.up(node),
+            3 | 4 => desk.down(node),
+            5 => desk.snapshot(0, &nodes[..usize::try_from(draw(5)).unwrap()]),
+            6 => desk.result(node, draw(2) == 0),
+            _ => {
+                desk.pass(MS * u32::try_from(draw(3_000)).unwrap());
+                Vec::new()
+            }
+        };
+        for event in desk.events() {
+            match event {
+                Event::Joined { node, .. } => assert!(told.insert(node)),
+                Event::Left { node, .. } => assert!(told.remove(&node)),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn a_provider_that_names_only_this_node_is_told_from_one_that_names_nobody() {
+    let mut desk = Desk::new(no_jitter());
+    let names_self = |desk: &Desk| desk.engine.providers().next().unwrap().names_self;
+    desk.snapshot(0, &[]);
+    assert!(!names_self(&desk));
+    desk.snapshot(0, &["own"]);
+    assert!(names_self(&desk));
+    desk.snapshot(0, &["a"]);
+    assert!(!names_self(&desk));
 }

@@ -226,7 +226,10 @@ impl World {
                 node: name(*n),
             },
             Op::Up(n) => Input::Up { node: name(*n) },
-            Op::Down(n) => Input::Down { node: name(*n) },
+            Op::Down(n) => Input::Down {
+                node: name(*n),
+                reason: None,
+            },
             Op::Result(n, ok) => Input::ConnectResult {
                 node: name(*n),
                 result: if *ok { Ok(()) } else { Err(error()) },
@@ -350,7 +353,7 @@ impl World {
                 prop_assert!(self.told_named.remove(&(node, provider.index())));
             }
             Event::Joined { node, .. } => prop_assert!(self.told_connected.insert(node)),
-            Event::Left { node } => prop_assert!(self.told_connected.remove(&node)),
+            Event::Left { node, .. } => prop_assert!(self.told_connected.remove(&node)),
             Event::ConnectFailed {
                 node,
                 attempts,

@@ -26,7 +26,7 @@
 %% the module that connects ({@link rendez_dist}). A number that is a span of time is seconds.
 
 -type event() :: {joined, node(), #{after_ms => non_neg_integer()}}
-               | {left, node(), #{}}
+               | {left, node(), #{reason => binary()}}
                | {connect_failed, node(), #{reason := rendez_dist:reason(),
                                             message := binary(),
                                             attempts := pos_integer(),

@@ -32,7 +32,8 @@
 -type observation() :: {snapshot, [binary()]} | {failed, binary()}
                      | {seen, binary(), TtlMs :: non_neg_integer()} | {gone, binary()}.
 
--type report() :: {up, binary()} | {down, binary()} | {connected, binary()}
+-type report() :: {up, binary()} | {up_hidden, binary()} | {down, binary()} | {down, binary(), Reason :: binary()}
+                | {connected, binary()}
                 | {failed, binary(), Reason :: atom(), Message :: binary()}.
 
 -spec load() -> ok | {error, term()}.

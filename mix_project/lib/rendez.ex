@@ -73,7 +73,7 @@ defmodule Rendez do
   """
   @type event ::
           {:joined, node(), %{optional(:after_ms) => non_neg_integer()}}
-          | {:left, node(), %{}}
+          | {:left, node(), %{optional(:reason) => String.t()}}
           | {:connect_failed, node(),
              %{
                required(:reason) => atom(),

@@ -10,6 +10,10 @@
 //!   itself five times a second and cannot be reached would be dialled five times a second. For the same
 //!   reason one fresh sighting counts in [`Backoff::max`](super::Backoff::max), and the failures of a node
 //!   that nobody names any longer are remembered for that long.
+//! - A failure that no retry can heal ([`ConnectError::is_permanent`]) is told once. The node is tried again
+//!   after a fresh sighting or [`Input::Refresh`].
+//! - A connected hidden node is a peer only while it is wanted. Any other is a guest: no event tells of it, it
+//!   is not listed and takes no place.
 //! - A node that is not wanted, not connected, and has no failures to remember is forgotten.
 
 mod consistency;
@@ -84,6 +88,7 @@ pub struct Engine {
 #[derive(Debug, Default)]
 struct Provider {
     nodes: usize,
+    names_self: bool,
     last_answer: Option<Duration>,
     error: Option<String>,
     failures: u32,
@@ -138,8 +143,9 @@ impl Engine {
                 ttl,
             } => self.announced(provider, node, ttl, true),
             Input::Gone { provider, node } => self.gone(provider, &node),
-            Input::Up { node } => self.up(node),
-            Input::Down { node } => self.down(&node),
+            Input::Up { node } => self.up(node, false),
+            Input::UpHidden { node } => self.up(node, true),
+            Input::Down { node, reason } => self.down(&node, reason),
             Input::ConnectResult { node, result } => self.connect_result(&node, result),
             Input::Refresh => self.refresh(),
             Input::Wake => {}
@@ -209,6 +215,7 @@ impl Engine {
 
     fn snapshot(&mut self, provider: ProviderId, names: Vec<NodeName>) {
         self.answered(provider);
+        self.provider(provider).names_self = false;
         self.stamp = self.stamp.wrapping_add(1);
         let stamp = self.stamp;
         let mut news = Vec::new();
@@ -261,6 +268,7 @@ impl Engine {
         started: bool,
     ) {
         if self.own.as_ref() == Some(&name) {
+            self.provider(provider).names_self = true;
             return;
         }
         let known = self.index.get(&name).copied();
@@ -342,7 +350,7 @@ impl Engine {
             node.failures = 0;
             node.not_before = self.now;
             node.no_reset_before = self.now.saturating_add(self.policy.backoff.max());
-        } else if !self.policy.reconnect {
+        } else if node.not_before == NEVER {
             // This sighting is its one chance of another attempt; it only comes too soon after an earlier one.
             node.not_before = node.not_before.min(node.no_reset_before);
         }
@@ -400,22 +408,31 @@ impl Engine {
 
     // Connections.
 
-    fn up(&mut self, name: NodeName) {
-        if self.own.as_ref() != Some(&name) {
-            let known = self.index.get(&name).copied();
-            let id = known.unwrap_or_else(|| self.insert(name));
-            self.joined(id);
-            self.reconcile(id);
+    fn up(&mut self, name: NodeName, hidden: bool) {
+        if self.own.as_ref() == Some(&name) {
+            return;
         }
+        let known = self.index.get(&name).copied();
+        let id = known.unwrap_or_else(|| self.insert(name));
+        let node = &mut self.nodes[id];
+        if hidden && node.connected.is_none() && !node.wanted() {
+            node.connected = Some(self.now);
+            node.guest = true;
+            node.missing = None;
+        } else if !hidden || !node.guest {
+            self.joined(id);
+        }
+        self.reconcile(id);
     }
 
     fn joined(&mut self, id: usize) {
         let now = self.now;
         let node = &mut self.nodes[id];
-        if node.connected.is_some() {
+        if node.connected.is_some() && !node.guest {
             return;
         }
-        node.connected = Some(now);
+        node.guest = false;
+        node.connected.get_or_insert(now);
         node.last_error = None;
         let after = node.missing.take().map(|since| now.saturating_sub(since));
         let name = node.name.clone();
@@ -423,7 +440,7 @@ impl Engine {
         self.say(Event::Joined { node: name, after });
     }
 
-    fn down(&mut self, name: &NodeName) {
+    fn down(&mut self, name: &NodeName, reason: Option<String>) {
         let Some(&id) = self.index.get(name) else {
             return;
         };
@@ -435,6 +452,7 @@ impl Engine {
         let Some(since) = node.connected.take() else {
             return;
         };
+        let guest = std::mem::take(&mut node.guest);
         let pause = if node.wanted() && now.saturating_sub(since) < policy.stable_after {
             node.failures = node.failures.saturating_add(1);
             policy.backoff.draw(node.failures, &mut self.dice)
@@ -446,8 +464,10 @@ impl Engine {
         node.missing = (!node.named_by.is_empty()).then_some(now);
         let node = node.name.clone();
         self.nodes[id].not_before = self.again_after(pause);
-        self.counters.left += 1;
-        self.say(Event::Left { node });
+        if !guest {
+            self.counters.left += 1;
+            self.say(Event::Left { node, reason });
+        }
         self.reconcile(id);
     }
 
@@ -508,14 +528,18 @@ impl Engine {
         }
         node.failures = node.failures.saturating_add(1);
         let pause = self.policy.backoff.draw(node.failures, &mut self.dice);
+        let again = self.policy.reconnect && !error.is_permanent();
         node.last_error = Some(Box::new(error.clone()));
         let event = Event::ConnectFailed {
             node: node.name.clone(),
             error,
             attempts: node.failures,
-            retry_in: (node.wanted() && self.policy.reconnect).then_some(pause),
+            retry_in: (node.wanted() && again).then_some(pause),
         };
-        self.nodes[id].not_before = self.again_after(pause);
+        node.not_before = match again {
+            true => self.now.saturating_add(pause),
+            false => NEVER,
+        };
         self.counters.failed += 1;
         self.say(event);
     }
@@ -599,6 +623,9 @@ impl Engine {
     /// forget the node.
     fn reconcile(&mut self, id: usize) {
         let now = self.now;
+        if self.nodes[id].guest && self.nodes[id].wanted() {
+            self.joined(id);
+        }
         let node = &mut self.nodes[id];
 
         if node.lacks_attempt() && node.not_before <= now {
@@ -696,11 +723,12 @@ impl Engine {
         &self.policy
     }
 
-    /// The nodes that are named or connected, in no particular order.
+    /// The nodes that are named or connected, in no particular order. Hidden nodes that no provider names are left
+    /// out.
     pub fn nodes(&self) -> impl Iterator<Item = NodeView<'_>> {
         self.nodes
             .iter()
-            .filter(|(_, node)| !node.is_past())
+            .filter(|(_, node)| node.is_shown())
             .map(|(_, node)| self.view(node))
     }
 
@@ -708,7 +736,7 @@ impl Engine {
     #[must_use]
     pub fn node(&self, name: &NodeName) -> Option<NodeView<'_>> {
         let node = &self.nodes[*self.index.get(name)?];
-        (!node.is_past()).then(|| self.view(node))
+        node.is_shown().then(|| self.view(node))
     }
 
     fn view<'a>(&self, node: &'a Node) -> NodeView<'a> {
@@ -749,6 +777,7 @@ impl Engine {
                 Some(ProviderView {
                     provider: ProviderId::new(index)?,
                     nodes: state.nodes,
+                    names_self: state.names_self,
                     last_answer: state.last_answer,
                     error: state.error.as_deref(),
                     failures: state.failures,

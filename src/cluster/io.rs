@@ -80,10 +80,18 @@ pub enum Input {
         /// The node at its other end.
         node: NodeName,
     },
+    /// A connection to a hidden node exists, whoever made it. A hidden node is a peer only while a provider
+    /// names it; any other is a remote shell, a sidecar or a tool, and no event tells of it.
+    UpHidden {
+        /// The node at its other end.
+        node: NodeName,
+    },
     /// The connection to the node ended.
     Down {
         /// The node at its other end.
         node: NodeName,
+        /// Why, as the distribution says it, for people; `None` if it does not.
+        reason: Option<String>,
     },
     /// An [`Action::Connect`] came to its end. Success is also an `Up`.
     ConnectResult {
@@ -139,6 +147,8 @@ pub enum Event {
     Left {
         /// The node.
         node: NodeName,
+        /// Why, as [`Input::Down`] said it.
+        reason: Option<String>,
     },
     /// An attempt to connect failed.
     ConnectFailed {
@@ -148,7 +158,8 @@ pub enum Event {
         error: ConnectError,
         /// Failures in a row, this one among them; a connection that did not last is one too.
         attempts: u32,
-        /// When the next attempt comes, from now; `None` if the node is no longer wanted.
+        /// When the next attempt comes, from now; `None` if the node is no longer wanted, or if no further
+        /// attempt can succeed until something changes ([`ConnectError::is_permanent`]).
         retry_in: Option<Duration>,
     },
     /// A node that a provider named will not be connected to. Said once for each node while it is named, for
@@ -191,10 +202,20 @@ pub enum Refusal {
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConnectError {
     /// One word for programs and metrics: `refused`, `cookie`, `no_epmd`, `not_registered`, `unreachable`,
-    /// `name_resolution`, `timeout`, `name_kind`, `tls`, `failed`.
+    /// `name_resolution`, `timeout`, `name_kind`, `invalid_name`, `self`, `tls`, `failed`.
     pub reason: String,
     /// A sentence for people.
     pub message: String,
+}
+
+impl ConnectError {
+    /// Whether every further attempt must fail in the same way: the name is not one that this node can ever
+    /// connect to (`name_kind`, `invalid_name`), or it is this node itself (`self`). Such a node is tried again
+    /// only after a fresh sighting, or when the user asks for it.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        matches!(self.reason.as_str(), "name_kind" | "invalid_name" | "self")
+    }
 }
 
 impl fmt::Debug for ConnectError {

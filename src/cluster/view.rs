@@ -112,7 +112,8 @@ pub enum NodeState {
         /// The earliest moment.
         retry_at: Duration,
     },
-    /// It is wanted, but [`Policy::reconnect`](super::Policy::reconnect) is off and it was tried already.
+    /// It is wanted and was tried, and is not tried again by itself: [`Policy::reconnect`](super::Policy::reconnect)
+    /// is off, or the failure is permanent ([`ConnectError::is_permanent`]).
     Idle,
     /// It is not connected to although it is named.
     Refused(Refusal),
@@ -140,6 +141,9 @@ pub struct ProviderView<'a> {
     pub provider: ProviderId,
     /// How many nodes it names at present, without the own one.
     pub nodes: usize,
+    /// Whether it names the own node. A provider with no other nodes that names the own one works and has found
+    /// nobody else; one that names nobody at all was probably asked for the wrong thing.
+    pub names_self: bool,
     /// The moment of its last complete answer or announcement, on the clock of the engine's `now`.
     pub last_answer: Option<Duration>,
     /// Why its last lookup failed; `None` once it answered again.

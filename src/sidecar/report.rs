@@ -52,7 +52,7 @@ impl Reporter {
                 }
             }
             // A peer says goodbye before it goes, and is told of all the same.
-            Event::Left { node } => self.told.remove(node) || self.named.contains_key(node),
+            Event::Left { node, .. } => self.told.remove(node) || self.named.contains_key(node),
             _ => true,
         }
     }
@@ -86,7 +86,11 @@ fn tell(event: &Event, sources: &[Source]) {
             tracing::info!(%node, ms = millis(*after), "connected after {} ms", millis(*after));
         }
         Event::Joined { node, after: None } => tracing::info!(%node, "connected"),
-        Event::Left { node } => tracing::warn!(%node, "lost"),
+        Event::Left {
+            node,
+            reason: Some(reason),
+        } => tracing::warn!(%node, reason, "lost: {reason}"),
+        Event::Left { node, reason: None } => tracing::warn!(%node, "lost"),
         Event::ConnectFailed {
             node,
             error,
@@ -131,7 +135,10 @@ mod tests {
             node: node(text),
             after: None,
         };
-        let left = |text| Event::Left { node: node(text) };
+        let left = |text| Event::Left {
+            node: node(text),
+            reason: None,
+        };
         let mut reporter = Reporter::new(Vec::new());
         assert!(!reporter.matters(&joined("shell@h")));
         assert!(!reporter.matters(&left("shell@h")));

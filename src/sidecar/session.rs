@@ -16,7 +16,7 @@ use crate::name::NodeName;
 use crate::node::{Connection, Node};
 
 use super::hands::Hands;
-use super::watch::{self, Change, Watch};
+use super::watch::{self, Change, Peer, Watch};
 use super::{Ended, Sidecar, SidecarError};
 
 /// How many changes and results may wait to be told to the engine.
@@ -80,9 +80,9 @@ pub(super) async fn run(
                     watch.epoch.fetch_add(1, Ordering::AcqRel);
                     connected.up(node);
                 }
-                Change::Down(node) => {
+                Change::Down(node, reason) => {
                     watch.epoch.fetch_add(1, Ordering::AcqRel);
-                    connected.down(&node);
+                    connected.down(&node, reason);
                 }
             },
             Some((peer, result)) = attempts.recv() => {
@@ -112,26 +112,34 @@ struct Connected {
 impl Connected {
     // A driver that has no room (a hundred thousand nodes wait) or has ended is told again by the next poll.
 
-    fn up(&mut self, node: NodeName) {
-        if !self.nodes.contains(&node) && self.handle.up(node.clone()).is_ok() {
-            self.nodes.insert(node);
+    fn up(&mut self, peer: Peer) {
+        if self.nodes.contains(&peer.name) {
+            return;
+        }
+        let told = match peer.hidden {
+            true => self.handle.up_hidden(peer.name.clone()),
+            false => self.handle.up(peer.name.clone()),
+        };
+        if told.is_ok() {
+            self.nodes.insert(peer.name);
         }
     }
 
-    fn down(&mut self, node: &NodeName) {
-        if self.nodes.contains(node) && self.handle.down(node.clone()).is_ok() {
+    fn down(&mut self, node: &NodeName, reason: Option<String>) {
+        if self.nodes.contains(node) && self.handle.down(node.clone(), reason).is_ok() {
             self.nodes.remove(node);
         }
     }
 
-    fn all(&mut self, nodes: Vec<NodeName>) {
-        let nodes: HashSet<_> = nodes.into_iter().collect();
-        let gone: Vec<_> = self.nodes.difference(&nodes).cloned().collect();
+    fn all(&mut self, peers: Vec<Peer>) {
+        let nodes: HashSet<_> = peers.iter().map(|peer| &peer.name).collect();
+        let gone = self.nodes.iter().filter(|node| !nodes.contains(node));
+        let gone: Vec<_> = gone.cloned().collect();
         for node in gone {
-            self.down(&node);
+            self.down(&node, None);
         }
-        for node in nodes {
-            self.up(node);
+        for peer in peers {
+            self.up(peer);
         }
     }
 }

@@ -9,6 +9,7 @@
 //! to be connected again as soon as it can be. So the watcher is the way, with a slow poll beside it that puts
 //! right whatever was missed, and a poll each second while there is no watcher.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -23,12 +24,16 @@ use crate::node::{MailboxBound, Node, Process, Received, WhenFull};
 /// What the watcher does. `To` is the mailbox here; its `DOWN` is the end of the connection.
 const WATCHER: &str = "
     erlang:monitor(process, To),
-    ok = net_kernel:monitor_nodes(true, [{node_type, all}]),
+    ok = net_kernel:monitor_nodes(true, [{node_type, all}, nodedown_reason]),
     To ! {rendez, watching, self()},
     Watch = fun Next() ->
         receive
-            {nodeup, Node, _} -> To ! {rendez, nodeup, Node}, Next();
-            {nodedown, Node, _} -> To ! {rendez, nodedown, Node}, Next();
+            {nodeup, Node, Info} ->
+                To ! {rendez, nodeup, Node, proplists:get_value(node_type, Info)},
+                Next();
+            {nodedown, Node, Info} ->
+                To ! {rendez, nodedown, Node, proplists:get_value(nodedown_reason, Info)},
+                Next();
             {'DOWN', _, process, To, _} -> ok;
             _ -> Next()
         end
@@ -51,11 +56,19 @@ const ROOM: usize = 1024;
 #[derive(Debug)]
 pub(super) enum Change {
     /// The attached node is connected to this one.
-    Up(NodeName),
-    /// It is not any more.
-    Down(NodeName),
+    Up(Peer),
+    /// It is not any more, and why.
+    Down(NodeName, Option<String>),
     /// These are all that it is connected to, if nothing has changed since [`Watch::epoch`] was this.
-    All(Vec<NodeName>, u64),
+    All(Vec<Peer>, u64),
+}
+
+/// A node that the attached one is connected to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Peer {
+    pub(super) name: NodeName,
+    /// The attached node sees it as a hidden node.
+    pub(super) hidden: bool,
 }
 
 /// What the two ways share.
@@ -109,12 +122,9 @@ impl Watch {
 pub(super) async fn poll(watch: Arc<Watch>) {
     loop {
         let epoch = watch.epoch.load(Ordering::Acquire);
-        match watch
-            .call("erlang", "nodes", vec![Term::atom("connected")])
-            .await
-        {
+        match connected(&watch).await {
             Ok(nodes) => {
-                let change = Change::All(names(&nodes, watch.node.name()), epoch);
+                let change = Change::All(nodes, epoch);
                 if watch.changes.send(change).await.is_err() {
                     return;
                 }
@@ -132,6 +142,22 @@ pub(super) async fn poll(watch: Arc<Watch>) {
             sleep(AGAIN).await;
         }
     }
+}
+
+/// What the attached node is connected to, this node left out.
+async fn connected(watch: &Watch) -> Result<Vec<Peer>, String> {
+    let nodes = async |kind| {
+        let answer = watch.call("erlang", "nodes", vec![Term::atom(kind)]).await;
+        answer.map(|nodes| names(&nodes, watch.node.name()))
+    };
+    let all = nodes("connected").await?;
+    // Asked for second: a node that has come in between is not in the first list, and so in neither.
+    let hidden: HashSet<_> = nodes("hidden").await?.into_iter().collect();
+    let peer = |name: NodeName| Peer {
+        hidden: hidden.contains(&name),
+        name,
+    };
+    Ok(all.into_iter().map(peer).collect())
 }
 
 /// The node names in a list of atoms, the own one left out.
@@ -244,9 +270,10 @@ async fn forward(watch: &Watch, process: &mut Process) -> String {
     "this node stops".into()
 }
 
-/// `{rendez, nodeup | nodedown, Node}`. A name that is none (a node may have asked for any) is left out.
+/// `{rendez, nodeup, Node, Type}` or `{rendez, nodedown, Node, Reason}`. An invalid name (a node may have asked
+/// for any) is left out.
 fn change(message: &Term, own: &NodeName) -> Option<Change> {
-    let [_, Term::Atom(what), Term::Atom(node)] = message.as_tuple()? else {
+    let [_, Term::Atom(what), Term::Atom(node), detail] = message.as_tuple()? else {
         return None;
     };
     let node: NodeName = node.as_str().parse().ok()?;
@@ -254,8 +281,25 @@ fn change(message: &Term, own: &NodeName) -> Option<Change> {
         return None;
     }
     match what.as_str() {
-        "nodeup" => Some(Change::Up(node)),
-        "nodedown" => Some(Change::Down(node)),
+        "nodeup" => Some(Change::Up(Peer {
+            name: node,
+            hidden: *detail == Term::atom("hidden"),
+        })),
+        "nodedown" => {
+            let said = *detail != Term::atom("undefined");
+            let reason = said.then(|| excerpt(&detail.to_string()));
+            Some(Change::Down(node, reason))
+        }
         _ => None,
+    }
+}
+
+/// The longest reason for the end of a connection that is told, in characters.
+const MOST_REASON: usize = 200;
+
+fn excerpt(reason: &str) -> String {
+    match reason.char_indices().nth(MOST_REASON) {
+        Some((end, _)) => format!("{}...", &reason[..end]),
+        None => reason.to_owned(),
     }
 }

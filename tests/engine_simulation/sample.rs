@@ -113,7 +113,7 @@ impl Sample {
         self.alive[node] = false;
         for engine in 0..ENGINES {
             let node = self.names[node].clone();
-            self.tell(engine, Input::Down { node });
+            self.tell(engine, Input::Down { node, reason: None });
         }
     }
 

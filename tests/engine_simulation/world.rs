@@ -330,7 +330,7 @@ impl World {
     fn close(&mut self, host: Life, peer: usize) {
         if self.lives(host) && std::mem::take(&mut self.hosts[host.host].links[peer]) {
             let node = self.names[peer].clone();
-            self.tell(host.host, Input::Down { node });
+            self.tell(host.host, Input::Down { node, reason: None });
         }
     }
 

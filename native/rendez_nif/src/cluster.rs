@@ -165,7 +165,8 @@ impl Cluster {
     pub fn report(&self, report: Report) -> Result<(), String> {
         answer(match report {
             Report::Up(node) => self.driver.up(node),
-            Report::Down(node) => self.driver.down(node),
+            Report::UpHidden(node) => self.driver.up_hidden(node),
+            Report::Down(node, reason) => self.driver.down(node, reason),
             Report::Attempt(node, result) => self.driver.connect_result(node, result),
         })
     }

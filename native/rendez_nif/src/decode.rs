@@ -212,8 +212,10 @@ const NO_OBSERVATION: &str =
 pub enum Report {
     /// It exists, whoever made it.
     Up(NodeName),
-    /// It ended.
-    Down(NodeName),
+    /// It exists, and the node is hidden.
+    UpHidden(NodeName),
+    /// It ended, and why as far as that is known.
+    Down(NodeName, Option<String>),
     /// An attempt came to its end.
     Attempt(NodeName, Result<(), ConnectError>),
 }
@@ -223,13 +225,17 @@ pub enum Report {
 /// # Errors
 /// A sentence for people.
 pub fn report(term: Term) -> Result<Report, String> {
-    const NONE: &str = "a report is {up, Name}, {down, Name}, {connected, Name} or {failed, Name, Reason, Message}";
+    const NONE: &str = "a report is {up, Name}, {up_hidden, Name}, {down, Name}, {down, Name, Reason}, {connected, Name} or {failed, Name, Reason, Message}";
     let parts = get_tuple(term).map_err(|_| NONE)?;
     let (kind, arguments) = parts.split_first().ok_or(NONE)?;
     let kind: Atom = kind.decode().map_err(|_| NONE)?;
     match arguments {
         [name] if kind == atoms::up() => Ok(Report::Up(node(*name)?)),
-        [name] if kind == atoms::down() => Ok(Report::Down(node(*name)?)),
+        [name] if kind == atoms::up_hidden() => Ok(Report::UpHidden(node(*name)?)),
+        [name] if kind == atoms::down() => Ok(Report::Down(node(*name)?, None)),
+        [name, reason] if kind == atoms::down() => {
+            Ok(Report::Down(node(*name)?, Some(text(*reason)?)))
+        }
         [name] if kind == atoms::connected() => Ok(Report::Attempt(node(*name)?, Ok(()))),
         [name, reason, message] if kind == atoms::failed() => {
             let error = ConnectError {

@@ -96,7 +96,11 @@ fn event<'a>(env: Env<'a>, event: &Event, sources: &[Source]) -> (Atom, Term<'a>
             map.with(atoms::node(), node.as_str())
                 .with_some(atoms::after_ms(), after.map(ms)),
         ),
-        Event::Left { node } => (atoms::left(), map.with(atoms::node(), node.as_str())),
+        Event::Left { node, reason } => (
+            atoms::left(),
+            map.with(atoms::node(), node.as_str())
+                .with_some(atoms::reason(), reason.as_ref()),
+        ),
         Event::ConnectFailed {
             node,
             error,
@@ -211,6 +215,7 @@ pub fn status<'a>(env: Env<'a>, status: &Status) -> Term<'a> {
                 .with(atoms::name(), &provider.name)
                 .with(atoms::kind(), provider.kind)
                 .with(atoms::nodes(), provider.nodes)
+                .with(atoms::names_self(), provider.names_self)
                 .with(atoms::failures(), provider.failures)
                 .with(atoms::restarts(), provider.restarts)
                 .with(

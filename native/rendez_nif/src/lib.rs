@@ -25,14 +25,14 @@ mod atoms {
         // What is asked for.
         connect, disconnect, event, status, stopped, resolved,
         // What is reported and observed.
-        up, down, connected, failed, snapshot, seen, gone,
+        up, up_hidden, down, connected, failed, snapshot, seen, gone,
         // Kinds of events.
         discovered, withdrawn, joined, left, connect_failed, refused, provider_failed, provider_recovered,
         provider_warning,
         // Keys.
         node, nodes, provider, providers, reason, message, attempts, retry_in_ms, after_ms, name, kind, state,
         named_by, named_for_ms, state_for_ms, failures, restarts, age_ms, connecting, counters, uptime_ms, own,
-        port, warning,
+        port, warning, names_self,
         // Why a node is refused.
         not_accepted, cluster_full, other,
         // How a node stands. `connecting`, `connected` and `refused` are above.

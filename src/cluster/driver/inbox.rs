@@ -29,7 +29,8 @@ pub(super) type StatusCallback = Box<dyn FnOnce(Status) + Send>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Report {
     Up,
-    Down,
+    UpHidden,
+    Down(Option<String>),
     Result(Result<(), ConnectError>),
 }
 
@@ -37,7 +38,8 @@ impl Report {
     fn input(self, node: NodeName) -> Input {
         match self {
             Self::Up => Input::Up { node },
-            Self::Down => Input::Down { node },
+            Self::UpHidden => Input::UpHidden { node },
+            Self::Down(reason) => Input::Down { node, reason },
             Self::Result(result) => Input::ConnectResult { node, result },
         }
     }
@@ -201,7 +203,7 @@ impl Inbox {
 fn fold(reports: &mut Vec<Report>) {
     let last = |matching: fn(&Report) -> bool| reports.iter().rev().find(|r| matching(r)).cloned();
     let result = last(|report| matches!(report, Report::Result(_)));
-    let link = last(|report| matches!(report, Report::Up | Report::Down));
+    let link = last(|report| !matches!(report, Report::Result(_)));
     *reports = result.into_iter().chain(link).collect();
 }
 
@@ -229,12 +231,18 @@ mod tests {
         inbox.report(node("a"), Report::Result(failed())).unwrap();
         for _ in 0..1_000_000 {
             inbox.report(node("a"), Report::Up).unwrap();
-            inbox.report(node("a"), Report::Down).unwrap();
+            inbox.report(node("a"), Report::Down(None)).unwrap();
         }
         let inputs: Vec<Input> = inbox.take().take_reports().collect();
         assert!(inputs.len() <= MAX_REPORTS, "{}", inputs.len());
         let (node, result) = (node("a"), failed());
-        assert_eq!(inputs.last(), Some(&Input::Down { node: node.clone() }));
+        assert_eq!(
+            inputs.last(),
+            Some(&Input::Down {
+                node: node.clone(),
+                reason: None
+            })
+        );
         assert_eq!(inputs.first(), Some(&Input::ConnectResult { node, result }));
     }
 
@@ -253,7 +261,12 @@ mod tests {
     #[test]
     fn few_reports_come_out_as_they_went_in() {
         let inbox = Inbox::default();
-        for report in [Report::Up, Report::Down, Report::Result(Ok(())), Report::Up] {
+        for report in [
+            Report::Up,
+            Report::Down(None),
+            Report::Result(Ok(())),
+            Report::Up,
+        ] {
             inbox.report(node("a"), report).unwrap();
         }
         let node = node("a");
@@ -262,7 +275,10 @@ mod tests {
             inputs,
             [
                 Input::Up { node: node.clone() },
-                Input::Down { node: node.clone() },
+                Input::Down {
+                    node: node.clone(),
+                    reason: None
+                },
                 Input::ConnectResult {
                     node: node.clone(),
                     result: Ok(())
@@ -306,7 +322,7 @@ mod tests {
             inbox.report(node(&index.to_string()), Report::Up).unwrap();
         }
         assert_eq!(inbox.report(node("one-more"), Report::Up), busy);
-        assert_eq!(inbox.report(node("7"), Report::Down), Ok(()));
+        assert_eq!(inbox.report(node("7"), Report::Down(None)), Ok(()));
         let gone = || Observation::Gone(node("a"));
         for _ in 0..MAX_ANNOUNCEMENTS {
             inbox.observe(provider(0), gone()).unwrap();

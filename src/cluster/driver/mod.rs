@@ -154,12 +154,20 @@ impl Handle {
         self.shared.inbox.report(node, Report::Up)
     }
 
-    /// The connection to the node ended.
+    /// A connection to a hidden node exists: see [`Input::UpHidden`].
     ///
     /// # Errors
     /// [`DriverError::Busy`], [`DriverError::Stopped`].
-    pub fn down(&self, node: NodeName) -> Result<(), DriverError> {
-        self.shared.inbox.report(node, Report::Down)
+    pub fn up_hidden(&self, node: NodeName) -> Result<(), DriverError> {
+        self.shared.inbox.report(node, Report::UpHidden)
+    }
+
+    /// The connection to the node ended; `reason` says why, for people, as far as it is known.
+    ///
+    /// # Errors
+    /// [`DriverError::Busy`], [`DriverError::Stopped`].
+    pub fn down(&self, node: NodeName, reason: Option<String>) -> Result<(), DriverError> {
+        self.shared.inbox.report(node, Report::Down(reason))
     }
 
     /// An [`Action::Connect`] came to its end.

@@ -55,6 +55,8 @@ pub struct ProviderStatus {
     pub kind: &'static str,
     /// How many nodes it names, without the own one.
     pub nodes: usize,
+    /// Whether it names the own node.
+    pub names_self: bool,
     /// The time since it last said something about the cluster: a complete answer, an announcement.
     pub age: Option<Duration>,
     /// Why its last lookup failed; `None` once it answered again.
@@ -107,6 +109,7 @@ pub(super) fn status<'a>(
                 name: source.name().to_owned(),
                 kind: source.kind(),
                 nodes: view.map_or(0, |view| view.nodes),
+                names_self: view.is_some_and(|view| view.names_self),
                 age: view
                     .and_then(|view| view.last_answer)
                     .map(|at| now.saturating_sub(at)),

@@ -130,7 +130,7 @@ async fn what_a_provider_names_is_connected_and_a_failure_is_tried_again() {
     assert_eq!(status.providers[0].nodes, 1);
     assert_eq!(status.providers[0].error, None);
 
-    ran.handle.down(node("a")).unwrap();
+    ran.handle.down(node("a"), None).unwrap();
     assert_eq!(
         ran.connect().await,
         node("a"),

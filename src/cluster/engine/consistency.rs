@@ -73,6 +73,10 @@ impl Engine {
             node.missing.is_some() == (named && node.connected.is_none()),
             "missing"
         );
+        ensure!(
+            !node.guest || (node.connected.is_some() && !node.wanted()),
+            "a guest that is a peer, or not connected"
+        );
         for (i, lease) in node.leases.iter().enumerate() {
             ensure!(lease.expires > now, "a lease has run out");
             ensure!(

@@ -25,6 +25,8 @@ pub(super) struct Node {
     pub(super) refused: Option<Refusal>,
     /// Since when there is a connection.
     pub(super) connected: Option<Duration>,
+    /// It is connected, hidden and not wanted: a remote shell, a sidecar, a tool. It is not a peer.
+    pub(super) guest: bool,
     /// Since when it is wanted and not connected.
     pub(super) missing: Option<Duration>,
     /// The attempt under way. It can outlast the making of the connection that it is about.
@@ -85,6 +87,7 @@ impl Node {
             first_named: None,
             refused: None,
             connected: None,
+            guest: false,
             missing: None,
             attempt: None,
             failures: 0,
@@ -118,9 +121,16 @@ impl Node {
         self.named_by.is_empty() && self.connected.is_none() && self.attempt.is_none()
     }
 
-    /// Whether it holds one of the places that `max_nodes` limits: all but those that are only refused.
+    /// Whether status pages show it: it is named, or a peer that is connected or being connected to.
+    pub(super) fn is_shown(&self) -> bool {
+        let unnamed_guest = self.guest && self.named_by.is_empty();
+        !unnamed_guest && !self.is_past()
+    }
+
+    /// Whether it holds one of the places that `max_nodes` limits: all but guests and those that are only refused.
     pub(super) fn counts(&self) -> bool {
-        self.refused.is_none() || self.connected.is_some() || self.attempt.is_some()
+        !self.guest
+            && (self.refused.is_none() || self.connected.is_some() || self.attempt.is_some())
     }
 
     /// Sets or ends the announcement by which the provider names it.
