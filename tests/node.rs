@@ -153,7 +153,10 @@ async fn a_beam_pings_and_connects_to_us() {
     );
     beam.eval("erlang:disconnect_node('rust@127.0.0.1')");
     let lost = timeout(PATIENCE, sleeping).await.unwrap().unwrap();
-    assert!(matches!(lost, Err(CallError::NodeDown(_))), "{lost:?}");
+    let Err(CallError::NodeDown { reason, .. }) = &lost else {
+        panic!("{lost:?}");
+    };
+    assert_eq!(*reason, Some(CloseReason::ByPeer));
     let down = timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
     assert_eq!(down, NodeEvent::Down(peer, CloseReason::ByPeer));
 }

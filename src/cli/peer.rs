@@ -33,7 +33,7 @@ pub fn failure(error: CallError) -> Failure {
     let reason = match error {
         CallError::Connect(error) => error.reason(),
         CallError::Timeout(_) => "timeout",
-        CallError::NodeDown(_) => "lost",
+        CallError::NodeDown { .. } => "lost",
         CallError::Exited { .. } => "exited",
         CallError::BadRpc { .. } => "badrpc",
         _ => "failed",

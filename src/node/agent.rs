@@ -18,7 +18,15 @@ use super::registry::RegisterError;
 use super::signals::{Monitored, Watcher};
 use super::{Shared, lock};
 
-/// A process of the node's own, which ends when this is dropped.
+/// A bound for those that have to hear everything. Of a message too many one is left out all the same, rather than
+/// the service for the life of the node.
+pub(super) const NEWS: MailboxBound = MailboxBound {
+    messages: 1 << 20,
+    bytes: usize::MAX,
+    when_full: WhenFull::Refuse,
+};
+
+/// A process of the node's own, which ends when this is dropped and not before: see [`Entry::system`].
 #[derive(Debug)]
 pub(super) struct Agent {
     shared: Weak<Shared>,
@@ -29,14 +37,14 @@ pub(super) struct Agent {
 }
 
 impl Agent {
-    /// Begins one that is registered under no name.
+    /// Begins one that is registered under no name. The handler is also told how many bytes a message from
+    /// another node takes.
     pub(super) fn begin(
         shared: &Arc<Shared>,
         bound: MailboxBound,
-        handler: impl Fn(&Arc<Shared>, Received) + Send + 'static,
+        handler: impl Fn(&Arc<Shared>, Received, usize) + Send + 'static,
     ) -> Self {
-        let entry = Arc::new(Entry::new(shared.ids.pid(), false, bound));
-        entry.lock().traps_exit = true;
+        let entry = Arc::new(Entry::system(shared.ids.pid(), bound, &shared.related));
         shared.registry.add(Arc::clone(&entry));
         let weak = Arc::downgrade(shared);
         let serving = serve(Arc::clone(&entry), weak.clone(), handler);
@@ -91,8 +99,7 @@ impl Agent {
             (!sent).then_some("noconnection")
         };
         if let Some(reason) = reason {
-            let delivered = self.entry.down(reference, Term::atom(reason));
-            shared.settle(&self.entry, delivered);
+            self.entry.down(reference, Term::atom(reason));
         }
     }
 
@@ -137,13 +144,14 @@ impl Drop for Agent {
 /// nobody else's service.
 pub(super) const QUESTIONS: MailboxBound = MailboxBound {
     messages: 65_536,
+    bytes: usize::MAX,
     when_full: WhenFull::Refuse,
 };
 
 async fn serve(
     entry: Arc<Entry>,
     shared: Weak<Shared>,
-    handler: impl Fn(&Arc<Shared>, Received) + Send + 'static,
+    handler: impl Fn(&Arc<Shared>, Received, usize) + Send + 'static,
 ) {
     loop {
         let items = {
@@ -161,9 +169,10 @@ async fn serve(
             return;
         };
         for item in items {
+            let bytes = item.bytes();
             let received = entry.took(item);
             // One question that nobody thought of does not leave all others without an answer.
-            let handled = catch_unwind(AssertUnwindSafe(|| handler(&shared, received)));
+            let handled = catch_unwind(AssertUnwindSafe(|| handler(&shared, received, bytes)));
             if let Err(panic) = handled {
                 tracing::error!("a service panicked: {}", crate::panics::words(&*panic));
             }

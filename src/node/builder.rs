@@ -116,10 +116,16 @@ pub struct Limits {
     /// How many functions others may have running here at once. One more is refused with `system_limit`, as
     /// a BEAM does that has too many processes. Default: 65,536.
     pub functions: usize,
+    /// How many bytes of arguments the functions may hold that others have running here. One that would hold
+    /// more is refused with `system_limit` too. Default: 512 MiB.
+    pub arguments: usize,
     /// How many bytes that came over one connection may wait in mailboxes before no more is read from
-    /// it, so that the peer waits. When that lasts longer than the tick time, the connection ends.
-    /// Default: 16 MiB.
+    /// it, so that the peer waits. When nothing of it is received for longer than the tick time, the connection
+    /// ends. A process with a [`MailboxBound::bytes`] below this does not hold up the others. Default: 16 MiB.
     pub unreceived: usize,
+    /// How many bytes may wait before no more is read although something of this node waits for something from
+    /// that peer: the answer to a call, or the end of a process that is linked or monitored. Default: 128 MiB.
+    pub unreceived_at_most: usize,
     /// The bound of each mailbox that is not given one of its own.
     pub mailbox: MailboxBound,
 }
@@ -129,7 +135,9 @@ impl Default for Limits {
         Self {
             connections: 1 << 16,
             functions: 1 << 16,
+            arguments: 512 << 20,
             unreceived: 16 << 20,
+            unreceived_at_most: 128 << 20,
             mailbox: MailboxBound::default(),
         }
     }

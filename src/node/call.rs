@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::dist::ConnectError;
+use crate::dist::{CloseReason, ConnectError};
 use crate::etf::{Atom, ImproperList, Pid, Term};
 
 use super::Node;
+use super::connection::Connection;
 use super::process::Process;
 use super::received::{Dest, Received, SendFailed};
 use super::signals::Monitored;
@@ -26,8 +27,13 @@ pub enum CallError {
     Connect(#[from] ConnectError),
     /// The connection ended while the call was under way, or could not be made: nobody knows whether it
     /// was carried out. As between BEAMs, `{nodedown, Node}`.
-    #[error("the connection to {} ended before it answered, or could not be made", .0.as_str())]
-    NodeDown(Atom),
+    #[error("the connection to {} ended before it answered, or could not be made{}", .node.as_str(), because(.reason.as_ref()))]
+    NodeDown {
+        /// The node.
+        node: Atom,
+        /// Why the connection ended, if there was one.
+        reason: Option<CloseReason>,
+    },
     /// The answer did not come in time. The call may still be carried out.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
@@ -46,6 +52,11 @@ pub enum CallError {
     /// The process that calls has ended itself.
     #[error("the process that called has ended: {0}")]
     Ended(Term),
+}
+
+/// The end of a sentence that tells why a connection ended.
+pub(super) fn because(reason: Option<&CloseReason>) -> String {
+    reason.map_or_else(String::new, |reason| format!(": {reason}"))
 }
 
 /// Who waits for an answer, and under which tag.
@@ -172,7 +183,6 @@ impl Process {
             // `noproc`, as of any process that is not there.
             return Err(CallError::Exited(Term::atom("noproc")));
         };
-        let node = monitored.node().clone();
         let whole = self.call_and_wait(&server, monitored, request, until);
         let answer = match until {
             // Connecting counts too.
@@ -184,9 +194,6 @@ impl Process {
         match answer {
             Ok(Some(answer)) => Ok(answer),
             Ok(None) => Err(CallError::Timeout(within)),
-            Err(CallError::Exited(reason)) if is_noconnection(&reason) => {
-                Err(CallError::NodeDown(node))
-            }
             Err(error) => Err(error),
         }
     }
@@ -208,17 +215,21 @@ impl Process {
         until: Option<Instant>,
     ) -> Result<Option<Term>, CallError> {
         let shared = &self.node().0;
-        if !shared.is_own_node(monitored.node()) {
+        let node = monitored.node().clone();
+        let mut link = None;
+        if !shared.is_own_node(&node) {
             // The monitor would say no more than that there is no connection.
-            match shared.link_to(monitored.node()).await {
-                Ok(_) => {}
+            match shared.link_to(&node).await {
+                Ok(made) => link = Some(made),
                 Err(SendFailed::Connect(error)) => return Err(CallError::Connect(error)),
                 Err(SendFailed::Stopped) => return Err(ConnectError::Stopped.into()),
                 Err(error) => return Err(CallError::Unsendable(error)),
             }
         }
+        // Also if this process is the one that receives too slowly.
+        let _awaited = link.as_ref().map(Connection::await_answer);
         let mark = self.mark();
-        let monitor = Monitoring::begin(self, monitored).await;
+        let mut monitor = Monitoring::begin(self, monitored).await;
         let tag = Term::ImproperList(Box::new(ImproperList {
             elements: vec![Term::atom("alias")],
             tail: monitor.reference.clone().into(),
@@ -244,8 +255,19 @@ impl Process {
             .await;
         match answer {
             None => Ok(None),
-            Some(Received::Message(Term::Tuple(mut elements))) => Ok(elements.pop()),
-            Some(Received::Down { reason, .. }) => Err(CallError::Exited(reason)),
+            Some(Received::Message(Term::Tuple(mut elements))) => {
+                monitor.answered = true;
+                Ok(elements.pop())
+            }
+            Some(Received::Down { reason, .. }) if is_noconnection(&reason) => {
+                monitor.answered = true;
+                let reason = link.and_then(|link| link.reason());
+                Err(CallError::NodeDown { node, reason })
+            }
+            Some(Received::Down { reason, .. }) => {
+                monitor.answered = true;
+                Err(CallError::Exited(reason))
+            }
             Some(Received::Ended { reason }) => Err(CallError::Ended(reason)),
             Some(_) => Ok(None),
         }
@@ -273,18 +295,28 @@ impl Process {
 struct Monitoring<'a> {
     process: &'a mut Process,
     reference: crate::etf::Reference,
+    /// The answer or the end of the server has been received: nothing more comes of the monitor.
+    answered: bool,
 }
 
 impl<'a> Monitoring<'a> {
     async fn begin(process: &'a mut Process, monitored: Monitored) -> Self {
         let reference = process.monitor_alias(monitored).await;
-        Self { process, reference }
+        Self {
+            process,
+            reference,
+            answered: false,
+        }
     }
 }
 
 impl Drop for Monitoring<'_> {
     fn drop(&mut self) {
-        self.process.demonitor(&self.reference);
+        if self.answered {
+            self.process.take_back(&self.reference);
+        } else {
+            self.process.demonitor(&self.reference);
+        }
     }
 }
 

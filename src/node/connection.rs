@@ -1,6 +1,7 @@
 //! A connection to another node: who is there, and the task that takes what it sends.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::task::Poll;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use futures::poll;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep};
 
 use crate::dist::channel::{Receiver, SendError, Sender};
 use crate::dist::control::Control;
@@ -16,7 +17,7 @@ use crate::dist::{CloseReason, Flags, Peer};
 use crate::etf::{Atom, Term};
 
 use super::Shared;
-use super::credit::Gate;
+use super::credit::{Awaited, Gate};
 use super::entry::Entry;
 use super::received::SendFailed;
 use super::table;
@@ -152,6 +153,17 @@ impl Connection {
         self.has(Flags::PUBLISHED)
     }
 
+    /// Why it ended, or is about to.
+    pub(super) fn reason(&self) -> Option<CloseReason> {
+        self.0.sender.reason()
+    }
+
+    /// An answer of the peer is waited for until this is dropped: it is read although a process here receives too
+    /// slowly.
+    pub(super) fn await_answer(&self) -> Awaited {
+        self.0.gate.await_answer()
+    }
+
     /// What the messages that came over it and wait in mailboxes count against.
     pub(super) fn gate(&self) -> &Arc<Gate> {
         &self.0.gate
@@ -172,19 +184,67 @@ const BATCH: usize = 256;
 /// How much is handed out before those processes have their turn. What they let go of can be used again.
 const TURN: usize = 16 * 1024;
 
+/// How often a reader that waits asks whether something is waited for.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Of how many processes a reader that waits asks it, at most.
+const ASKED: usize = 65_536;
+
 /// Takes what comes over a connection until it ends, and then tells everyone.
 pub(super) async fn run(connection: Connection, mut receiver: Receiver, shared: Weak<Shared>) {
+    let mut end = End {
+        connection: &connection,
+        shared: &shared,
+        reason: None,
+    };
     let mut wake = Vec::new();
+    let reason = take(&connection, &mut receiver, &shared, &mut wake).await;
+    wake_all(&mut wake);
+    connection.close(reason);
+    end.reason = Some(connection.closed().await);
+}
+
+/// Tells everyone that a connection has ended, also when its task is dropped or panics.
+struct End<'a> {
+    connection: &'a Connection,
+    shared: &'a Weak<Shared>,
+    reason: Option<CloseReason>,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.connection.close(CloseReason::Local);
+        let reason = self.reason.take().or_else(|| self.connection.reason());
+        if let Some(shared) = self.shared.upgrade() {
+            table::lost(
+                &shared,
+                self.connection,
+                reason.unwrap_or(CloseReason::Local),
+            );
+        }
+        self.connection.0.settled.send_replace(true);
+    }
+}
+
+/// Takes what comes until there is a reason to end.
+async fn take(
+    connection: &Connection,
+    receiver: &mut Receiver,
+    shared: &Weak<Shared>,
+    wake: &mut Vec<Arc<Entry>>,
+) -> CloseReason {
     let (mut handed_out, mut bytes) = (0, 0);
-    let reason = loop {
-        let full = connection.gate().is_full();
+    let mut mark = connection.gate().most();
+    loop {
+        let full = connection.gate().used() >= mark;
         if full || handed_out >= BATCH || bytes >= TURN {
-            wake_all(&mut wake);
+            wake_all(wake);
             if full {
-                if let Err(reason) = room(&connection, &shared).await {
-                    break reason;
-                }
-            } else if bytes >= TURN {
+                mark = match room(connection, shared).await {
+                    Ok(mark) => mark,
+                    Err(reason) => return reason,
+                };
+            }
+            if bytes >= TURN {
                 tokio::task::yield_now().await;
             }
             (handed_out, bytes) = (0, 0);
@@ -196,31 +256,29 @@ pub(super) async fn run(connection: Connection, mut receiver: Receiver, shared: 
             match poll!(next.as_mut()) {
                 Poll::Ready(next) => next,
                 Poll::Pending => {
-                    wake_all(&mut wake);
+                    wake_all(wake);
                     (handed_out, bytes) = (0, 0);
+                    mark = connection.gate().most();
                     next.await
                 }
             }
         };
-        match next {
-            Ok(incoming) => match shared.upgrade() {
-                Some(shared) => {
-                    handed_out += 1;
-                    bytes += incoming.bytes;
-                    shared.incoming(&connection, incoming, &mut wake);
-                }
-                None => break CloseReason::Local,
-            },
-            Err(reason) => break reason,
+        let incoming = match next {
+            Ok(incoming) => incoming,
+            Err(reason) => return reason,
+        };
+        let Some(shared) = shared.upgrade() else {
+            return CloseReason::Local;
+        };
+        handed_out += 1;
+        bytes += incoming.bytes;
+        let handed = AssertUnwindSafe(|| shared.incoming(connection, incoming, wake));
+        if let Err(panic) = catch_unwind(handed) {
+            let panic = crate::panics::words(&*panic);
+            tracing::error!(peer = %connection.peer().name, "taking a message panicked: {panic}");
+            return CloseReason::Broken(format!("a fault of this node: {panic}"));
         }
-    };
-    wake_all(&mut wake);
-    connection.close(reason);
-    let reason = connection.closed().await;
-    if let Some(shared) = shared.upgrade() {
-        table::lost(&shared, &connection, reason);
     }
-    connection.0.settled.send_replace(true);
 }
 
 fn wake_all(processes: &mut Vec<Arc<Entry>>) {
@@ -229,15 +287,45 @@ fn wake_all(processes: &mut Vec<Arc<Entry>>) {
     }
 }
 
-/// Waits until the processes have taken enough of what the peer sent. The peer waits meanwhile, and the
-/// connection with everything on it: so not for ever.
-async fn room(connection: &Connection, shared: &Weak<Shared>) -> Result<(), CloseReason> {
-    let patience = shared.upgrade().map(|shared| shared.patience);
-    let patience = patience.ok_or(CloseReason::Local)?;
-    tokio::select! {
-        reason = connection.closed() => Err(reason),
-        room = timeout(patience, connection.gate().room()) => room.map_err(|_| {
-            CloseReason::Unreceived { bytes: connection.gate().used(), after: patience }
-        }),
+/// Waits until the processes have taken enough of what the peer sent, or one waits for something from the peer.
+/// The peer waits meanwhile, and the connection with everything on it: so not for ever if nothing at all is taken.
+/// Says up to which mark there is room.
+async fn room(connection: &Connection, shared: &Weak<Shared>) -> Result<usize, CloseReason> {
+    let gate = connection.gate();
+    let (mut received, mut since) = (gate.received(), Instant::now());
+    loop {
+        let patience = {
+            let shared = shared.upgrade().ok_or(CloseReason::Local)?;
+            if let Some(mark) = gate.mark(|| shared.awaits(connection)) {
+                return Ok(mark);
+            }
+            shared.patience
+        };
+        let now = gate.received();
+        if now != received {
+            (received, since) = (now, Instant::now());
+        } else if since.elapsed() >= patience {
+            return Err(CloseReason::Unreceived {
+                bytes: gate.used(),
+                after: patience,
+            });
+        }
+        tokio::select! {
+            reason = connection.closed() => return Err(reason),
+            () = gate.changed() => {}
+            () = sleep(LOOK_AGAIN.min(patience)) => {}
+        }
+    }
+}
+
+impl Shared {
+    /// Whether something of this node waits for something from the peer.
+    fn awaits(&self, connection: &Connection) -> bool {
+        let node = connection.node();
+        connection.gate().is_awaited()
+            || self.related.some(node, ASKED).into_iter().any(|process| {
+                let entry = self.registry.by_key(process);
+                entry.is_some_and(|it| it.relate(|relations| relations.awaits(node)) == Some(true))
+            })
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
@@ -15,15 +15,27 @@ use super::credit::Credit;
 use super::ids::key;
 use super::lock;
 use super::received::Received;
+use super::related::Related;
 use super::signals::{Ended, Monitored, Relations};
 
 /// How many messages may wait in a mailbox, and what becomes of one more.
 ///
 /// Links, monitors and exit signals do not count: they are never lost.
+///
+/// ```
+/// use rendez::node::{MailboxBound, WhenFull};
+///
+/// // A process that may be slow, and that may miss messages rather than hold up a connection.
+/// let bound = MailboxBound { bytes: 4 << 20, when_full: WhenFull::Refuse, ..MailboxBound::default() };
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MailboxBound {
     /// The most messages that wait, those among them that a selective receive left out.
     pub messages: usize,
+    /// When so many bytes of messages from other nodes wait, the mailbox is full. Default: no bound, so that a
+    /// process which receives too slowly holds up the connection that its messages come over
+    /// ([`super::Limits::unreceived`]). One with a bound below that mark never does.
+    pub bytes: usize,
     /// What becomes of one more.
     pub when_full: WhenFull,
 }
@@ -39,10 +51,11 @@ pub enum WhenFull {
 }
 
 impl Default for MailboxBound {
-    /// 1,048,576 messages; a process that does not keep up even then ends.
+    /// 1,048,576 messages of any size; a process that does not keep up even then ends.
     fn default() -> Self {
         Self {
             messages: 1 << 20,
+            bytes: usize::MAX,
             when_full: WhenFull::End,
         }
     }
@@ -73,8 +86,14 @@ pub(super) enum Delivered {
 pub(super) struct Item {
     pub(super) received: Received,
     /// What the connection that it came over gets back once it is taken out.
-    #[expect(dead_code, reason = "what counts is when it is dropped")]
     pub(super) credit: Option<Credit>,
+}
+
+impl Item {
+    /// How many bytes it counts for in the mailbox.
+    pub(super) fn bytes(&self) -> usize {
+        self.credit.as_ref().map_or(0, Credit::bytes)
+    }
 }
 
 #[derive(Debug)]
@@ -82,6 +101,8 @@ pub(super) struct Entry {
     pub(super) pid: Pid,
     /// Whether code runs in a task of its own, which ends with the process.
     pub(super) spawned: bool,
+    /// Whether it is one of the processes that every node has, which `kill` does not end.
+    system: bool,
     bound: MailboxBound,
     inner: Mutex<Inner>,
     /// Something came into an empty mailbox, or the process ended.
@@ -90,6 +111,8 @@ pub(super) struct Entry {
     pub(super) end: Notify,
     /// How many messages wait, those that [`super::Process`] has taken over but not given out among them.
     waiting: AtomicUsize,
+    /// How many bytes of them came from other nodes.
+    bytes: AtomicUsize,
     refused: AtomicUsize,
 }
 
@@ -115,6 +138,11 @@ pub(super) struct Remains {
 }
 
 impl Inner {
+    /// Whether the process has ended for good.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone
+    }
+
     /// Puts something into the mailbox. Whether the process has to be woken for it.
     fn put(&mut self, item: Item) -> bool {
         let was_empty = self.queue.is_empty();
@@ -124,17 +152,37 @@ impl Inner {
 }
 
 impl Entry {
-    pub(super) fn new(pid: Pid, spawned: bool, bound: MailboxBound) -> Self {
+    pub(super) fn new(
+        pid: Pid,
+        spawned: bool,
+        bound: MailboxBound,
+        related: &Arc<Related>,
+    ) -> Self {
+        let relations = Relations::listed(Arc::clone(related), key(&pid));
         Self {
             pid,
             spawned,
+            system: false,
             bound,
-            inner: Mutex::default(),
+            inner: Mutex::new(Inner {
+                relations,
+                ..Inner::default()
+            }),
             wake: Notify::new(),
             end: Notify::new(),
             waiting: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
         }
+    }
+
+    /// One of the processes that every node has. A BEAM begins these again when somebody ends them, and here
+    /// they do not end: an exit signal of another process does not reach them, `kill` neither.
+    pub(super) fn system(pid: Pid, bound: MailboxBound, related: &Arc<Related>) -> Self {
+        let mut entry = Self::new(pid, false, bound, related);
+        entry.system = true;
+        entry.lock().traps_exit = true;
+        entry
     }
 
     pub(super) fn key(&self) -> u64 {
@@ -161,6 +209,7 @@ impl Entry {
     pub(super) fn took(&self, item: Item) -> Received {
         if matches!(item.received, Received::Message(_)) {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.bytes.fetch_sub(item.bytes(), Ordering::Relaxed);
         }
         item.received
     }
@@ -184,8 +233,10 @@ impl Entry {
         if inner.fate.is_some() {
             return (Delivered::Gone, false);
         }
-        // Only lower it can get meanwhile: it rises under the lock.
-        if self.waiting.load(Ordering::Relaxed) >= self.bound.messages {
+        // Both can only get lower meanwhile: they rise under the lock.
+        if self.waiting.load(Ordering::Relaxed) >= self.bound.messages
+            || self.bytes.load(Ordering::Relaxed) >= self.bound.bytes
+        {
             match self.bound.when_full {
                 WhenFull::End => {
                     return (self.doom(&mut inner, Term::atom("mailbox_full")), false);
@@ -201,18 +252,26 @@ impl Entry {
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let received = Received::Message(message);
-        (Delivered::Done, inner.put(Item { received, credit }))
+        let item = Item { received, credit };
+        self.bytes.fetch_add(item.bytes(), Ordering::Relaxed);
+        (Delivered::Done, inner.put(item))
     }
 
-    fn push(&self, inner: &mut Inner, received: Received) {
-        let credit = None;
+    /// Puts in what is never refused; what came from another node holds up its connection at most.
+    fn push(&self, inner: &mut Inner, received: Received, credit: Option<Credit>) {
         if inner.put(Item { received, credit }) {
             self.wake.notify_one();
         }
     }
 
     /// A signal says that `from` ended, or tells this process to end.
-    pub(super) fn exit(&self, from: &Pid, reason: Term, how: Exit) -> Delivered {
+    pub(super) fn exit(
+        &self,
+        from: &Pid,
+        reason: Term,
+        how: Exit,
+        credit: Option<Credit>,
+    ) -> Delivered {
         let mut inner = self.lock();
         if inner.fate.is_some() {
             return Delivered::Gone;
@@ -220,7 +279,7 @@ impl Entry {
         if how == Exit::Link && !inner.relations.link_broke(from) {
             return Delivered::Done;
         }
-        self.react(&mut inner, from, reason, how)
+        self.react(&mut inner, from, reason, how, credit)
     }
 
     /// A connection is lost, and with it what this process had to do with the node at its other end. Adds
@@ -242,23 +301,36 @@ impl Entry {
                     process,
                     reason,
                 },
+                None,
             );
         }
         for from in lost.links {
-            if self.react(&mut inner, &from, reason(), Exit::Link) == Delivered::Ends {
+            if self.react(&mut inner, &from, reason(), Exit::Link, None) == Delivered::Ends {
                 return Delivered::Ends;
             }
         }
         Delivered::Done
     }
 
-    fn react(&self, inner: &mut Inner, from: &Pid, reason: Term, how: Exit) -> Delivered {
+    fn react(
+        &self,
+        inner: &mut Inner,
+        from: &Pid,
+        reason: Term,
+        how: Exit,
+        credit: Option<Credit>,
+    ) -> Delivered {
+        if self.system {
+            // None of them links to another process.
+            tracing::debug!(pid = ?self.pid, ?from, "an exit signal for a process of the node itself");
+            return Delivered::Done;
+        }
         if how == Exit::Sent && is_atom(&reason, "kill") {
             return self.doom(inner, Term::atom("killed"));
         }
         if inner.traps_exit {
             let from = from.clone();
-            self.push(inner, Received::Exit { from, reason });
+            self.push(inner, Received::Exit { from, reason }, credit);
             return Delivered::Done;
         }
         // That another process did what it was for ends nobody, unless it is oneself who says so.
@@ -268,38 +340,46 @@ impl Entry {
         self.doom(inner, reason)
     }
 
-    /// The end of what this process monitors.
-    pub(super) fn down(&self, reference: Reference, reason: Term) -> Delivered {
-        self.down_if(reference, reason, Relations::remove_monitor)
+    /// The end of what this process monitors. Whether there was such a monitor.
+    pub(super) fn down(&self, reference: Reference, reason: Term) -> bool {
+        self.down_if(reference, reason, None, Relations::remove_monitor)
     }
 
     /// The same, as a peer says it, which knows of its own processes only.
-    pub(super) fn down_of(&self, node: &Atom, reference: Reference, reason: Term) -> Delivered {
+    pub(super) fn down_of(
+        &self,
+        node: &Atom,
+        reference: Reference,
+        reason: Term,
+        credit: Credit,
+    ) -> bool {
         let remove = |relations: &mut Relations, reference: &Reference| {
             relations.remove_monitor_of(node, reference)
         };
-        self.down_if(reference, reason, remove)
+        self.down_if(reference, reason, Some(credit), remove)
     }
 
     fn down_if(
         &self,
         reference: Reference,
         reason: Term,
+        credit: Option<Credit>,
         remove: impl FnOnce(&mut Relations, &Reference) -> Option<Monitored>,
-    ) -> Delivered {
+    ) -> bool {
         let mut inner = self.lock();
         if inner.fate.is_some() {
-            return Delivered::Gone;
+            return false;
         }
-        if let Some(process) = remove(&mut inner.relations, &reference) {
-            let down = Received::Down {
-                reference,
-                process,
-                reason,
-            };
-            self.push(&mut inner, down);
-        }
-        Delivered::Done
+        let Some(process) = remove(&mut inner.relations, &reference) else {
+            return false;
+        };
+        let down = Received::Down {
+            reference,
+            process,
+            reason,
+        };
+        self.push(&mut inner, down, credit);
+        true
     }
 
     /// Decides that the process ends.
@@ -343,9 +423,10 @@ impl Entry {
         (!inner.gone).then(|| change(&mut inner.relations))
     }
 
-    /// Sets a monitor of this process's own.
-    pub(super) fn monitor(&self, reference: Reference, monitored: Monitored) {
-        self.lock().relations.monitor(reference, monitored);
+    /// Sets a monitor of this process's own. Whether it is there to have one.
+    pub(super) fn monitor(&self, reference: Reference, monitored: Monitored) -> bool {
+        self.relate(|relations| relations.monitor(reference, monitored))
+            .is_some()
     }
 }
 

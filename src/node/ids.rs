@@ -1,5 +1,7 @@
 //! Numbers for processes and references: each is used once in the life of a node. Pure.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::etf::{Atom, Pid, Reference};
@@ -11,6 +13,8 @@ pub(super) struct Ids {
     creation: u32,
     processes: AtomicU64,
     references: AtomicU64,
+    /// What makes references such that nobody can guess them.
+    secret: RandomState,
 }
 
 impl Ids {
@@ -19,8 +23,8 @@ impl Ids {
             node,
             creation,
             processes: AtomicU64::new(1),
-            // Not from 1: who reads a log can tell a reference from a pid, and one life from the next.
-            references: AtomicU64::new(u64::from(creation) << 18),
+            references: AtomicU64::new(0),
+            secret: RandomState::new(),
         }
     }
 
@@ -45,17 +49,21 @@ impl Ids {
     }
 
     /// The next reference. OTP keeps the first word to 18 bits.
-    #[expect(clippy::cast_possible_truncation, reason = "masked, or shifted out")]
+    ///
+    /// A reference is how an answer is known, so nobody who has seen one can tell the next: what is counted goes
+    /// through a permutation with a secret key (a Feistel network of four rounds).
     pub(super) fn reference(&self) -> Reference {
         let number = self.references.fetch_add(1, Ordering::Relaxed);
+        let hash = |round: u8, half: u32| low_word(self.secret.hash_one((round, half)));
+        let (mut left, mut right) = (low_word(number >> 32), low_word(number));
+        for round in 0..4 {
+            (left, right) = (right, left ^ hash(round, right));
+        }
+        let more = low_word(self.secret.hash_one((4_u8, number)));
         Reference {
             node: self.node.clone(),
             creation: self.creation,
-            id: vec![
-                (number & 0x3_ffff) as u32,
-                (number >> 18) as u32,
-                (number >> 50) as u32,
-            ],
+            id: vec![more & 0x3_ffff, left, right],
         }
     }
 
@@ -69,6 +77,11 @@ impl Ids {
         (reference.creation == self.creation || reference.creation == 0)
             && reference.node == self.node
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "that is what it is for")]
+fn low_word(number: u64) -> u32 {
+    number as u32
 }
 
 /// What a pid of this node is found by.
@@ -94,6 +107,11 @@ mod tests {
             assert!(reference.id[0] < 1 << 18);
             assert!(references.insert(reference));
         }
+        let [first, second] = [(); 2].map(|()| ids.reference().id);
+        assert!(
+            first[1].abs_diff(second[1]) > 1 || first[2].abs_diff(second[2]) > 1,
+            "whoever knows one does not know the next"
+        );
         let other = Ids::new(Atom::new("a@h"), 8);
         assert!(!ids.is_own(&other.pid()), "another life of the same node");
     }

@@ -13,6 +13,7 @@ use crate::etf::{Pid, Reference, Term};
 
 use super::Shared;
 use super::connection::Connection;
+use super::credit::Credit;
 use super::entry::{Entry, Exit, Item};
 use super::received::Dest;
 use super::route::send_exit;
@@ -36,6 +37,10 @@ impl Shared {
             bytes,
         } = incoming;
         let payload = payload.unwrap_or(Term::NIL);
+        #[cfg(test)]
+        if let Control::RegSend { to, .. } = &control {
+            assert!(*to != *"a fault of this node", "as a test wants it");
+        }
         if let Some(from) = speaker(&control)
             && from != connection.node()
         {
@@ -43,16 +48,18 @@ impl Shared {
             connection.close(CloseReason::Protocol(what));
             return;
         }
+        // The place in the mailbox counts too: what is small is mostly that.
+        let credit = || connection.gate().take(size_of::<Item>() + bytes);
         match control {
             Control::Send { to } | Control::SendSender { to, .. } => {
-                self.hand_over(connection, &Dest::Pid(to), payload, bytes, wake);
+                self.hand_over(&Dest::Pid(to), payload, credit, wake);
             }
             Control::RegSend { to, .. } => {
-                self.hand_over(connection, &Dest::Name(to), payload, bytes, wake);
+                self.hand_over(&Dest::Name(to), payload, credit, wake);
             }
             Control::AliasSend { alias, .. } => {
                 if self.ids.is_own_reference(&alias) {
-                    self.hand_over(connection, &Dest::Alias(alias), payload, bytes, wake);
+                    self.hand_over(&Dest::Alias(alias), payload, credit, wake);
                 }
             }
             Control::Link { from, to } => self.link_from(connection, from, to),
@@ -86,10 +93,18 @@ impl Shared {
                     entry.relate(|relations| relations.unlink_acknowledged(&from, id));
                 }
             }
-            Control::Exit { from, to, reason } => self.exit_from(&from, &to, reason, Exit::Link),
-            Control::PayloadExit { from, to } => self.exit_from(&from, &to, payload, Exit::Link),
-            Control::Exit2 { from, to, reason } => self.exit_from(&from, &to, reason, Exit::Sent),
-            Control::PayloadExit2 { from, to } => self.exit_from(&from, &to, payload, Exit::Sent),
+            Control::Exit { from, to, reason } => {
+                self.exit_from(&from, &to, reason, Exit::Link, credit());
+            }
+            Control::PayloadExit { from, to } => {
+                self.exit_from(&from, &to, payload, Exit::Link, credit());
+            }
+            Control::Exit2 { from, to, reason } => {
+                self.exit_from(&from, &to, reason, Exit::Sent, credit());
+            }
+            Control::PayloadExit2 { from, to } => {
+                self.exit_from(&from, &to, payload, Exit::Sent, credit());
+            }
             Control::Monitor {
                 from,
                 to,
@@ -105,9 +120,9 @@ impl Shared {
                 reference,
                 reason,
                 ..
-            } => self.down_from(connection, &to, reference, reason),
+            } => self.down_from(connection, &to, reference, reason, credit()),
             Control::PayloadMonitorExit { to, reference, .. } => {
-                self.down_from(connection, &to, reference, payload);
+                self.down_from(connection, &to, reference, payload, credit());
             }
             Control::SpawnRequest {
                 id,
@@ -126,6 +141,7 @@ impl Shared {
                     function,
                     options,
                     arguments: payload,
+                    bytes,
                 };
                 self.spawn_requested(connection, request);
             }
@@ -142,16 +158,13 @@ impl Shared {
 
     fn hand_over(
         &self,
-        connection: &Connection,
         dest: &Dest,
         message: Term,
-        bytes: usize,
+        credit: impl FnOnce() -> Credit,
         wake: &mut Vec<Arc<Entry>>,
     ) {
         if let Some(entry) = self.here(dest) {
-            // The place in the mailbox counts too: small messages are mostly that.
-            let credit = connection.gate().take(size_of::<Item>() + bytes);
-            let (delivered, asleep) = entry.message_quietly(message, Some(credit));
+            let (delivered, asleep) = entry.message_quietly(message, Some(credit()));
             self.settle(&entry, delivered);
             if asleep {
                 wake.push(entry);
@@ -210,24 +223,32 @@ impl Shared {
         }
     }
 
-    fn exit_from(&self, from: &Pid, to: &Pid, reason: Term, how: Exit) {
+    fn exit_from(&self, from: &Pid, to: &Pid, reason: Term, how: Exit, credit: Credit) {
         if let Some(entry) = self.process(to) {
-            let delivered = entry.exit(from, reason, how);
+            let delivered = entry.exit(from, reason, how, Some(credit));
             self.settle(&entry, delivered);
         }
     }
 
-    fn down_from(&self, connection: &Connection, to: &Pid, reference: Reference, reason: Term) {
-        let Some(reason) = self.requests.down(&reference, reason) else {
+    fn down_from(
+        &self,
+        connection: &Connection,
+        to: &Pid,
+        reference: Reference,
+        reason: Term,
+        credit: Credit,
+    ) {
+        let node = connection.node();
+        let Some(reason) = self.requests.down(node, &reference, reason) else {
             return;
         };
         let Some(entry) = self.process(to) else {
             return;
         };
-        let delivered = entry.down_of(connection.node(), reference.clone(), reason);
-        self.settle(&entry, delivered);
-        // A monitor's alias goes with it.
-        self.registry.remove_alias(&reference);
+        // A monitor's alias goes with it, unless another node than the monitored process's says so.
+        if entry.down_of(node, reference.clone(), reason, credit) {
+            self.registry.remove_alias(&reference);
+        }
     }
 }
 

@@ -271,6 +271,7 @@ async fn a_full_mailbox_ends_the_process_or_refuses() {
     let bound = |when_full| MailboxBound {
         messages: 3,
         when_full,
+        ..MailboxBound::default()
     };
     let mut refusing = node.process_with(bound(WhenFull::Refuse));
     let ending = node.process_with(bound(WhenFull::End));

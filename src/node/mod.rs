@@ -44,6 +44,7 @@ mod presence;
 mod process;
 mod received;
 mod registry;
+mod related;
 mod remote;
 mod rex;
 mod route;
@@ -56,6 +57,8 @@ mod spawn_options;
 mod start;
 mod table;
 mod task;
+#[cfg(test)]
+mod wire_tests;
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;
@@ -84,6 +87,7 @@ pub use process::Process;
 pub use received::{Dest, ExitReason, Received, SendFailed};
 pub use registry::RegisterError;
 use registry::Registry;
+use related::Related;
 pub use rpc::RpcError;
 pub use server::{Answer, GenServer, Next, ServeError};
 use services::Services;
@@ -120,6 +124,8 @@ struct Shared {
     /// Whom the node itself is, where a signal needs a sender.
     own: Pid,
     registry: Registry,
+    /// Which processes have to do with which other nodes.
+    related: Arc<Related>,
     /// What this node asked others to start.
     requests: Requests,
     /// What others can have this node run, and how much of it at once.
@@ -141,8 +147,10 @@ struct Shared {
     ended: Notify,
     /// The bound of mailboxes that are not given one.
     mailbox: MailboxBound,
-    /// How much of one connection may wait in mailboxes, in bytes, and for how long.
+    /// How much of one connection may wait in mailboxes, in bytes: while nothing is waited for from the peer, while
+    /// something is, and for how long.
     unreceived: usize,
+    unreceived_at_most: usize,
     patience: Duration,
     runtime: tokio::runtime::Handle,
     dial: DialOptions,

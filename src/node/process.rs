@@ -216,23 +216,8 @@ impl Process {
             shared.link_here(&self.entry, to);
             return;
         }
-        let link = shared.link_to(&to.node).await;
-        let linked = {
-            // Under the lock of the entry, so that signals go out in the order in which they count here.
-            let mut inner = self.entry.lock();
-            if !inner.relations.link(to) {
-                return;
-            }
-            let control = Control::Link {
-                from: self.pid().clone(),
-                to: to.clone(),
-            };
-            link.is_ok_and(|link| link.signal(&control, None))
-        };
-        if !linked {
-            let delivered = self.entry.exit(to, Term::atom("noconnection"), Exit::Link);
-            shared.settle(&self.entry, delivered);
-        }
+        let link = shared.link_to(&to.node).await.ok();
+        shared.link_over(&self.entry, to, link.as_ref());
     }
 
     /// Takes a link back. What the other process does from now on does not reach this one through it.
@@ -303,7 +288,10 @@ impl Process {
             registry.add_alias(reference.clone(), &self.entry, true);
         }
         // First here, then there: what the other side answers finds the monitor.
-        self.entry.monitor(reference.clone(), monitored.clone());
+        if !self.entry.monitor(reference.clone(), monitored.clone()) {
+            // The process has ended: nothing is told to it any more.
+            return reference;
+        }
         let (from, to) = (self.pid().clone(), monitored.process());
         let reason = if here {
             let other = shared.named(&to);
@@ -324,8 +312,7 @@ impl Process {
             (!sent).then_some("noconnection")
         };
         if let Some(reason) = reason {
-            let delivered = self.entry.down(reference.clone(), Term::atom(reason));
-            shared.settle(&self.entry, delivered);
+            self.entry.down(reference.clone(), Term::atom(reason));
             shared.registry.remove_alias(&reference);
         }
         reference
@@ -333,17 +320,25 @@ impl Process {
 
     /// Takes a monitor back. Nothing of it is received after this, not even what has come already.
     pub fn demonitor(&mut self, reference: &Reference) {
-        let shared = &self.node.0;
-        let removed = self.entry.lock().relations.remove_monitor(reference);
-        shared.registry.remove_alias(reference);
-        if let Some(monitored) = removed {
-            shared.demonitor(self.pid(), reference.clone(), &monitored);
+        if self.take_back(reference) {
             return;
         }
         self.take_over();
         self.taken.retain(|item| {
             !matches!(&item.received, Received::Down { reference: other, .. } if other == reference)
         });
+    }
+
+    /// Takes a monitor back that may have fired. Whether it had not.
+    pub(super) fn take_back(&self, reference: &Reference) -> bool {
+        let shared = &self.node.0;
+        let removed = self.entry.lock().relations.remove_monitor(reference);
+        shared.registry.remove_alias(reference);
+        let Some(monitored) = removed else {
+            return false;
+        };
+        shared.demonitor(self.pid(), reference.clone(), &monitored);
+        true
     }
 
     /// Makes an alias: a reference that stands for this process until [`Process::unalias`]. What is sent to

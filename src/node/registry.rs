@@ -61,7 +61,11 @@ impl Registry {
 
     /// The process with that pid, which has to be of this node.
     pub(super) fn get(&self, pid: &Pid) -> Option<Arc<Entry>> {
-        let key = key(pid);
+        self.by_key(key(pid))
+    }
+
+    /// The process that is found by that key.
+    pub(super) fn by_key(&self, key: u64) -> Option<Arc<Entry>> {
         read(self.part(key)).get(&key).cloned()
     }
 
@@ -125,9 +129,16 @@ impl Registry {
     }
 
     pub(super) fn add_alias(&self, alias: Reference, process: &Arc<Entry>, once: bool) {
+        // Under the lock of the aliases, so that a process that ends meanwhile leaves none behind.
+        let mut aliases = lock(&self.aliases);
+        let mut inner = process.lock();
+        if inner.is_gone() {
+            return;
+        }
+        inner.aliases.push(alias.clone());
+        drop(inner);
         let process = Arc::clone(process);
-        process.lock().aliases.push(alias.clone());
-        lock(&self.aliases).insert(alias, Alias { process, once });
+        aliases.insert(alias, Alias { process, once });
     }
 
     /// Whether there was such an alias.
@@ -140,6 +151,11 @@ impl Registry {
         true
     }
 
+    #[cfg(test)]
+    pub(super) fn alias_count(&self) -> usize {
+        lock(&self.aliases).len()
+    }
+
     pub(super) fn forget_aliases(&self, gone: &[Reference]) {
         if gone.is_empty() {
             return;
@@ -150,17 +166,18 @@ impl Registry {
         }
     }
 
-    /// The process that an alias stands for; the alias ends if it was for one message.
-    pub(super) fn through_alias(&self, alias: &Reference) -> Option<Arc<Entry>> {
+    /// The process that an alias stands for, and whether the alias was for one message, and so ended.
+    pub(super) fn through_alias(&self, alias: &Reference) -> Option<(Arc<Entry>, bool)> {
         let mut aliases = lock(&self.aliases);
         let found = aliases.get(alias)?;
         let process = Arc::clone(&found.process);
-        if found.once {
+        let once = found.once;
+        if once {
             aliases.remove(alias);
             drop(aliases);
             process.lock().aliases.retain(|other| other != alias);
         }
-        Some(process)
+        Some((process, once))
     }
 }
 

@@ -57,7 +57,14 @@ impl Shared {
         match dest {
             Dest::Pid(pid) => self.process(pid),
             Dest::Name(name) | Dest::Remote(name, _) => self.registry.whereis(name),
-            Dest::Alias(alias) => self.registry.through_alias(alias),
+            Dest::Alias(alias) => {
+                let (entry, once) = self.registry.through_alias(alias)?;
+                // `{alias, reply_demonitor}`: the monitor goes with its alias.
+                if once && let Some(monitored) = entry.lock().relations.remove_monitor(alias) {
+                    self.demonitor(&entry.pid, alias.clone(), &monitored);
+                }
+                Some(entry)
+            }
         }
     }
 
@@ -142,7 +149,7 @@ impl Shared {
     pub(super) fn exit(&self, from: &Pid, to: &Pid, reason: Term, how: Exit) {
         if self.is_own_node(&to.node) {
             if let Some(entry) = self.process(to) {
-                let delivered = entry.exit(from, reason, how);
+                let delivered = entry.exit(from, reason, how, None);
                 self.settle(&entry, delivered);
             }
         } else if let Some(link) = self.link_up(&to.node) {
@@ -155,8 +162,7 @@ impl Shared {
         let Watcher { pid, monitored } = watcher;
         if self.is_own_node(&pid.node) {
             if let Some(entry) = self.process(&pid) {
-                let delivered = entry.down(reference.clone(), reason);
-                self.settle(&entry, delivered);
+                entry.down(reference.clone(), reason);
                 // A monitor's alias goes with it.
                 self.registry.remove_alias(&reference);
             }
@@ -209,7 +215,27 @@ impl Shared {
         let other = self.process(to);
         let linked = other.and_then(|other| other.relate(|other| other.linked(&entry.pid)));
         if linked.is_none() {
-            let delivered = entry.exit(to, Term::atom("noproc"), Exit::Link);
+            let delivered = entry.exit(to, Term::atom("noproc"), Exit::Link, None);
+            self.settle(entry, delivered);
+        }
+    }
+
+    /// Links `entry` to a process of another node, over the connection that there is.
+    pub(super) fn link_over(&self, entry: &Entry, to: &Pid, link: Option<&Connection>) {
+        let linked = {
+            // Under the lock of the entry, so that signals go out in the order in which they count here.
+            let mut inner = entry.lock();
+            if inner.is_gone() || !inner.relations.link(to) {
+                return;
+            }
+            let control = Control::Link {
+                from: entry.pid.clone(),
+                to: to.clone(),
+            };
+            link.is_some_and(|link| link.signal(&control, None))
+        };
+        if !linked {
+            let delivered = entry.exit(to, Term::atom("noconnection"), Exit::Link, None);
             self.settle(entry, delivered);
         }
     }
@@ -249,7 +275,11 @@ impl Shared {
     pub(super) fn lose(&self, node: &Atom) {
         self.requests.lose(node);
         let mut fired = Vec::new();
-        for entry in self.registry.all() {
+        let related = self.related.take(node);
+        for entry in related
+            .into_iter()
+            .filter_map(|it| self.registry.by_key(it))
+        {
             let delivered = entry.lose(node, &mut fired);
             self.settle(&entry, delivered);
         }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::dist::{ConnectError, Flags};
+use crate::dist::{CloseReason, ConnectError, Flags};
 use crate::etf::{Atom, AtomTooLong, Pid, Reference, Term};
 use crate::name::NodeName;
 
-use super::call::CallError;
+use super::call::{CallError, because};
 use super::erpc::{self, Ended};
 use super::exception::Exception;
 use super::process::Process;
@@ -31,8 +31,13 @@ pub enum RpcError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The connection ended while the call was under way: nobody knows whether it was carried out.
-    #[error("the connection to {} ended before it answered", .0.as_str())]
-    Lost(Atom),
+    #[error("the connection to {} ended before it answered{}", .node.as_str(), because(.reason.as_ref()))]
+    Lost {
+        /// The node.
+        node: Atom,
+        /// Why the connection ended, if that is known.
+        reason: Option<CloseReason>,
+    },
     /// The answer did not come in time. The call may still be carried out.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
@@ -50,7 +55,7 @@ pub enum RpcError {
 impl From<SpawnError> for RpcError {
     fn from(error: SpawnError) -> Self {
         match error {
-            SpawnError::NoConnection(node) => Self::Lost(node),
+            SpawnError::NoConnection(node) => Self::Lost { node, reason: None },
             error => Self::NotStarted(error),
         }
     }
@@ -65,11 +70,13 @@ impl RpcError {
             Self::Raised(exception) => exit(exception.into_exit_reason()),
             Self::Signal(reason) => exit(reason),
             Self::Connect(error) => CallError::Connect(error),
-            Self::Lost(node) => CallError::NodeDown(node),
+            Self::Lost { node, reason } => CallError::NodeDown { node, reason },
             Self::Timeout(within) => CallError::Timeout(within),
             Self::NotStarted(SpawnError::Send(error)) => CallError::Unsendable(error),
             Self::NotStarted(SpawnError::Refused { reason, .. }) => exit(reason.into()),
-            Self::NotStarted(SpawnError::NoConnection(node)) => CallError::NodeDown(node),
+            Self::NotStarted(SpawnError::NoConnection(node)) => {
+                CallError::NodeDown { node, reason: None }
+            }
             Self::NotStarted(SpawnError::TooMany(_)) => exit(Term::atom("system_limit")),
             Self::Name(_) => CallError::NameTooLong,
         })
@@ -138,7 +145,10 @@ impl Node {
             Outcome::Refused(reason) => {
                 Err(RpcError::NotStarted(SpawnError::Refused { node, reason }))
             }
-            Outcome::Lost => Err(RpcError::Lost(node)),
+            Outcome::Lost => {
+                let reason = link.reason();
+                Err(RpcError::Lost { node, reason })
+            }
         }
     }
 
@@ -155,7 +165,7 @@ impl Node {
         let answer = self.call_server(server, request, Duration::MAX).await;
         let answer = answer.map_err(|error| match error {
             CallError::Connect(error) => RpcError::Connect(error),
-            CallError::NodeDown(node) => RpcError::Lost(node),
+            CallError::NodeDown { node, reason } => RpcError::Lost { node, reason },
             CallError::Unsendable(error) => RpcError::NotStarted(SpawnError::Send(error)),
             CallError::Timeout(within) => RpcError::Timeout(within),
             CallError::Exited(reason) | CallError::Ended(reason) | CallError::BadRpc(reason) => {

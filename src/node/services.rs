@@ -26,7 +26,7 @@ pub(super) struct Services {
 impl Services {
     /// Begins the services of a node.
     pub(super) fn begin(shared: &Arc<Shared>) -> Self {
-        let named = |name, handler: fn(&Arc<Shared>, Received)| {
+        let named = |name, handler: fn(&Arc<Shared>, Received, usize)| {
             let agent = Agent::begin(shared, QUESTIONS, handler);
             // The names are new like the node.
             let _ = agent.register(shared, name);
@@ -42,12 +42,12 @@ impl Services {
     }
 }
 
-fn answer_net_kernel(shared: &Arc<Shared>, received: Received) {
+fn answer_net_kernel(shared: &Arc<Shared>, received: Received, bytes: usize) {
     let Request::Call { from, request } = Request::of(received) else {
         return;
     };
     match kernel::Spawn::read(request) {
-        Ok(spawn) => spawn_as_before_23(shared, from, spawn),
+        Ok(spawn) => spawn_as_before_23(shared, from, spawn, bytes),
         Err(request) => {
             let answer = kernel::answer(shared, &request);
             shared.reply(&from, answer);
@@ -56,8 +56,8 @@ fn answer_net_kernel(shared: &Arc<Shared>, received: Received) {
 }
 
 /// The process itself links to the caller and tells it its pid: the caller knows no other way.
-fn spawn_as_before_23(shared: &Arc<Shared>, from: Caller, spawn: kernel::Spawn) {
-    let Some(slot) = shared.slots.take() else {
+fn spawn_as_before_23(shared: &Arc<Shared>, from: Caller, spawn: kernel::Spawn, bytes: usize) {
+    let Some(slot) = shared.slots.take(bytes) else {
         let limit = Term::Tuple(vec![Term::atom("system_limit"), Term::NIL]);
         return shared.reply(&from, rex::exit(limit));
     };
@@ -79,15 +79,15 @@ fn spawn_as_before_23(shared: &Arc<Shared>, from: Caller, spawn: kernel::Spawn) 
     shared.begin_function(slot, SpawnOptions::new(), Some(caller), None, work);
 }
 
-fn answer_rex(shared: &Arc<Shared>, received: Received) {
+fn answer_rex(shared: &Arc<Shared>, received: Received, bytes: usize) {
     match Request::of(received) {
         Request::Call { from, request } => match rex::Request::read(request) {
             Ok(rex::Request::Call(apply, leader)) => {
-                shared.answer_later(from, apply, leader, None);
+                shared.answer_later(from, (apply, bytes), leader, None);
             }
             Ok(rex::Request::BlockCall(apply, leader)) => {
                 let turn = Arc::clone(&shared.block_calls);
-                shared.answer_later(from, apply, leader, Some(turn));
+                shared.answer_later(from, (apply, bytes), leader, Some(turn));
             }
             // `rex` itself leaves these without an answer, for ever.
             Ok(rex::Request::Cast(..)) | Err(_) => {
@@ -96,7 +96,7 @@ fn answer_rex(shared: &Arc<Shared>, received: Received) {
         },
         Request::Cast(request) => {
             if let Ok(rex::Request::Cast(apply, leader)) = rex::Request::read(request)
-                && let Some(slot) = shared.slots.take()
+                && let Some(slot) = shared.slots.take(bytes)
             {
                 let work = move |functions: Functions, context| async move {
                     // Its outcome interests nobody.
@@ -108,14 +108,14 @@ fn answer_rex(shared: &Arc<Shared>, received: Received) {
         }
         Request::Other(Received::Message(message)) => {
             if let Some(note) = Note::read(message) {
-                note_rex(shared, note);
+                note_rex(shared, note, bytes);
             }
         }
         _ => {}
     }
 }
 
-fn note_rex(shared: &Arc<Shared>, note: Note) {
+fn note_rex(shared: &Arc<Shared>, note: Note, bytes: usize) {
     let own = || Term::Atom(shared.ids.node().clone());
     let tell = |to: Pid, message: [Term; 3]| {
         shared.tell(&Dest::Pid(to), Term::Tuple(message.into()));
@@ -124,7 +124,7 @@ fn note_rex(shared: &Arc<Shared>, note: Note) {
         // The answer to a C node carries no tag but the name.
         Note::Call(from, apply) => {
             let (pid, tag) = (from, rex::NAME.into());
-            shared.answer_later(Caller { pid, tag }, apply, None, None);
+            shared.answer_later(Caller { pid, tag }, (apply, bytes), None, None);
         }
         Note::Features(from) => {
             let features = Term::List(vec![Term::atom("erpc")]);
@@ -151,7 +151,7 @@ fn note_rex(shared: &Arc<Shared>, note: Note) {
     }
 }
 
-fn take_output(shared: &Arc<Shared>, received: Received) {
+fn take_output(shared: &Arc<Shared>, received: Received, _: usize) {
     let Received::Message(message) = received else {
         return;
     };
@@ -193,11 +193,11 @@ impl Shared {
     fn answer_later(
         self: &Arc<Self>,
         from: Caller,
-        apply: Apply,
+        (apply, bytes): (Apply, usize),
         leader: Option<Pid>,
         turn: Option<Arc<tokio::sync::Mutex<()>>>,
     ) {
-        let Some(slot) = self.slots.take() else {
+        let Some(slot) = self.slots.take(bytes) else {
             let limit = rex::badrpc(rex::exit(Term::atom("system_limit")));
             return self.reply(&from, limit);
         };

@@ -4,9 +4,12 @@
 //! an unlink is acknowledged, and until it is, what the other side did before it knew is left out of account.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::dist::control;
 use crate::etf::{Atom, Pid, Reference};
+
+use super::related::{Met, Related};
 
 /// A process that is monitored: by its pid, or by its name on a node.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -60,6 +63,7 @@ pub struct Relations {
     monitors: HashMap<Reference, Monitored>,
     watchers: HashMap<Reference, Watcher>,
     unlinks: u64,
+    met: Met,
 }
 
 /// What is left to be told when a process ended.
@@ -83,9 +87,24 @@ pub struct Lost {
 }
 
 impl Relations {
+    /// Those of a process with that number, which is listed by the nodes that it has to do with.
+    pub(super) fn listed(related: Arc<Related>, process: u64) -> Self {
+        Self {
+            met: Met::new(related, process),
+            ..Self::default()
+        }
+    }
+
+    /// Whether the process waits for what becomes of a process of that node: it is linked to one, or monitors one.
+    pub fn awaits(&self, node: &Atom) -> bool {
+        let active = |(pid, link): (&Pid, &Link)| pid.node == *node && *link == Link::Active;
+        self.links.iter().any(active) || self.monitors.values().any(|it| it.node() == node)
+    }
+
     /// The process links to `to`. Whether `LINK` has to be sent.
     #[must_use = "says whether a signal has to be sent"]
     pub fn link(&mut self, to: &Pid) -> bool {
+        self.met.meet(&to.node);
         let before = self.links.insert(to.clone(), Link::Active);
         before != Some(Link::Active)
     }
@@ -93,6 +112,7 @@ impl Relations {
     /// `LINK` came from `from`. While an unlink waits for its acknowledgement the other side did not
     /// know of it, and will take the link for gone too.
     pub fn linked(&mut self, from: &Pid) {
+        self.met.meet(&from.node);
         self.links.entry(from.clone()).or_insert(Link::Active);
     }
 
@@ -143,6 +163,7 @@ impl Relations {
 
     /// The process monitors another one.
     pub fn monitor(&mut self, reference: Reference, monitored: Monitored) {
+        self.met.meet(monitored.node());
         self.monitors.insert(reference, monitored);
     }
 
@@ -162,6 +183,7 @@ impl Relations {
 
     /// Another process monitors this one.
     pub fn watched(&mut self, reference: Reference, watcher: Watcher) {
+        self.met.meet(&watcher.pid.node);
         self.watchers.insert(reference, watcher);
     }
 
@@ -195,6 +217,7 @@ impl Relations {
 
     /// The connection to a node ended.
     pub fn lose(&mut self, node: &Atom) -> Lost {
+        self.met.lose(node);
         if self.is_empty() {
             return Lost::default();
         }
@@ -210,6 +233,7 @@ impl Relations {
     /// The process ended.
     #[must_use = "the others have to be told"]
     pub fn end(&mut self) -> Ended {
+        self.met.end();
         let links = self.links.drain();
         let links = links.filter(|(_, link)| *link == Link::Active);
         Ended {

@@ -5,7 +5,6 @@
 //! BEAM, and what a call through `erpc` is made of.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::oneshot;
@@ -15,6 +14,7 @@ use crate::dist::control::{Control, Process as Named};
 use crate::etf::{Atom, Pid, Reference, Term};
 
 use super::connection::Connection;
+use super::credit::Awaited;
 use super::entry::{Entry, Exit};
 use super::erpc::{self, Job};
 use super::exception::Exception;
@@ -25,6 +25,8 @@ use super::signals::{Monitored, Watcher};
 use super::spawn_options::{FLAG_LINK, FLAG_MONITOR, Options};
 use super::{Shared, SpawnOptions, lock};
 
+/// Why a process ends that was started for somebody who gave it up.
+const ABANDONED: Term = Term::atom("abandoned");
 /// How many requests may wait for their outcomes: so many that only a mistake reaches it.
 const MOST: usize = 65_536;
 
@@ -77,8 +79,11 @@ pub(super) struct Requests(Mutex<HashMap<Reference, Request>>);
 
 #[derive(Debug)]
 struct Request {
+    /// The node that was asked, which alone can answer.
     node: Atom,
     asker: Asker,
+    /// It is read although a process here receives too slowly.
+    _awaited: Awaited,
 }
 
 #[derive(Debug)]
@@ -110,10 +115,10 @@ impl Requests {
         Ok(())
     }
 
-    /// A process is down. Gives the reason back if the reference was not a call's.
-    pub(super) fn down(&self, id: &Reference, reason: Term) -> Option<Term> {
+    /// A process of that node is down. Gives the reason back if the reference was not one of a call to that node.
+    pub(super) fn down(&self, node: &Atom, id: &Reference, reason: Term) -> Option<Term> {
         let mut requests = self.lock();
-        let Some(request) = requests.get(id) else {
+        let Some(request) = requests.get(id).filter(|request| request.node == *node) else {
             return Some(reason);
         };
         // Answers are sent outside of the lock, and terms may be large.
@@ -161,7 +166,7 @@ impl Call<'_> {
 impl Drop for Call<'_> {
     fn drop(&mut self) {
         let request = self.shared.requests.lock().remove(&self.id);
-        let Some(Request { node, asker }) = request else {
+        let Some(Request { node, asker, .. }) = request else {
             return;
         };
         // The peer need not keep the monitor. Of a process that is not known yet, the reply will tell.
@@ -169,6 +174,30 @@ impl Drop for Call<'_> {
             && let Some(link) = self.shared.link_up(&node)
         {
             link.signal(&demonitor(&self.shared.own, pid, self.id.clone()), None);
+        }
+    }
+}
+
+/// A process that is being started. When it is dropped before its end, the process is given up, as
+/// `erlang:spawn_request_abandon/1` has it: nothing that the caller does not know is linked to it or monitored by it,
+/// and a process that was to be linked ends with the reason `abandoned`.
+struct Starting<'a> {
+    shared: &'a Shared,
+    entry: &'a Entry,
+    id: Reference,
+    /// `None` once the caller knows.
+    pid: Option<oneshot::Receiver<Result<Pid, SpawnError>>>,
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        let Some(mut pid) = self.pid.take() else {
+            return;
+        };
+        // If the reply has not come, it finds nobody.
+        self.shared.requests.lock().remove(&self.id);
+        if let Ok(Ok(pid)) = pid.try_recv() {
+            self.shared.abandon(self.entry, &pid, &self.id);
         }
     }
 }
@@ -192,8 +221,12 @@ impl Shared {
         let id = self.ids.reference();
         let (answer, outcome) = oneshot::channel();
         let asker = Asker::Call { answer, pid: None };
-        let node = node.clone();
-        self.requests.add(id.clone(), Request { node, asker })?;
+        let request = Request {
+            node: node.clone(),
+            asker,
+            _awaited: link.await_answer(),
+        };
+        self.requests.add(id.clone(), request)?;
         let call = Call {
             shared: self,
             id: id.clone(),
@@ -220,11 +253,23 @@ impl Shared {
         let request = Request {
             node: node.clone(),
             asker,
+            _awaited: link.await_answer(),
         };
         self.requests.add(id.clone(), request)?;
+        let mut starting = Starting {
+            shared: self,
+            entry,
+            id: id.clone(),
+            pid: Some(pid),
+        };
         self.request(link, id.clone(), &entry.pid, start).await?;
         let lost = |_| Err(SpawnError::NoConnection(node.clone()));
-        Ok((pid.await.unwrap_or_else(lost)?, id))
+        let started = match &mut starting.pid {
+            Some(pid) => pid.await.unwrap_or_else(lost),
+            None => Err(SpawnError::NoConnection(node.clone())),
+        };
+        starting.pid = None;
+        Ok((started?, id))
     }
 
     /// Has the peer run something of which nothing is to be heard.
@@ -284,7 +329,18 @@ impl Shared {
             Term::Atom(reason) => Err(reason),
             _ => Err(Atom::new("badarg")),
         };
+        let speaks_for = |pid: &Pid| pid.node == *link.node();
+        if !result.as_ref().map_or(true, speaks_for) {
+            return;
+        }
         let mut requests = self.requests.lock();
+        if requests
+            .get(&id)
+            .is_some_and(|request| request.node != *link.node())
+        {
+            // Only the node that was asked can answer.
+            return;
+        }
         // A call goes on until its process is down.
         if let (Ok(started), Some(Request { asker, .. })) = (&result, requests.get_mut(&id))
             && let Asker::Call { pid, .. } = asker
@@ -294,12 +350,15 @@ impl Shared {
         }
         let request = requests.remove(&id);
         drop(requests);
-        let Some(Request { node, asker }) = request else {
+        let Some(Request { node, asker, .. }) = request else {
             // It was given up meanwhile.
-            if let Ok(pid) = result
-                && flags & FLAG_MONITOR != 0
-            {
-                link.signal(&demonitor(to, pid, id), None);
+            if let Ok(pid) = result {
+                if flags & FLAG_MONITOR != 0 {
+                    link.signal(&demonitor(to, pid.clone(), id), None);
+                }
+                if flags & FLAG_LINK != 0 {
+                    self.exit(to, &pid, ABANDONED, Exit::Link);
+                }
             }
             return;
         };
@@ -323,14 +382,29 @@ impl Shared {
                 if related.is_none() {
                     // The process that wanted it has ended, which is what the link and the monitor say.
                     if flags & FLAG_MONITOR != 0 {
-                        link.signal(&demonitor(to, pid.clone(), id), None);
+                        link.signal(&demonitor(to, pid.clone(), id.clone()), None);
                     }
                     if flags & FLAG_LINK != 0 {
                         self.exit(to, &pid, Term::atom("noproc"), Exit::Link);
                     }
                 }
-                let _ = answer.send(Ok(pid));
+                if let Err(Ok(pid)) = answer.send(Ok(pid)) {
+                    self.abandon(&entry, &pid, &id);
+                }
             }
+        }
+    }
+
+    /// Gives up a process of another node that was started for `entry`, and that nobody knows.
+    fn abandon(&self, entry: &Entry, pid: &Pid, id: &Reference) {
+        let relations =
+            entry.relate(|relations| (relations.remove_link(pid), relations.remove_monitor(id)));
+        let (linked, monitored) = relations.unwrap_or((false, None));
+        if let Some(monitored) = monitored {
+            self.demonitor(&entry.pid, id.clone(), &monitored);
+        }
+        if linked {
+            self.exit(&entry.pid, pid, ABANDONED, Exit::Link);
         }
     }
 
@@ -344,7 +418,9 @@ impl Shared {
             function,
             options,
             arguments,
+            bytes,
         } = request;
+        let credit = link.gate().take(bytes);
         let reply = |flags, result| Control::SpawnReply {
             id: id.clone(),
             to: from.clone(),
@@ -355,19 +431,15 @@ impl Shared {
             link.signal(&reply(0, Term::atom("badopt")), None);
             return;
         };
-        let Some(slot) = self.slots.take() else {
+        let Some(slot) = self.slots.take(bytes) else {
             link.signal(&reply(0, Term::atom("system_limit")), None);
             return;
         };
-        let mut begin = SpawnOptions::new();
-        if options.link {
-            begin = begin.link(from.clone());
-        }
-        if options.monitor {
-            begin = begin.monitor(from.clone(), id.clone());
-        }
+        let begin = SpawnOptions::requested(&from, &id, options);
         let (way, monitor) = (link.clone(), id.clone());
         let work = move |functions: Functions, context: Context| async move {
+            // The function has its arguments, as a process has a message that it received.
+            drop(credit);
             match Job::new(module, function, arguments) {
                 Job::Call(reference, apply) => {
                     let entry = Arc::clone(&context.process.entry);
@@ -472,36 +544,52 @@ pub(super) struct Requested {
     pub(super) function: Atom,
     pub(super) options: Vec<Term>,
     pub(super) arguments: Term,
+    /// About how many bytes the arguments take.
+    pub(super) bytes: usize,
 }
 
-/// How many more functions others may have running here at once.
+/// How many more functions others may have running here at once, and how many bytes their arguments may have.
 #[derive(Debug, Clone)]
-pub(super) struct Slots(Arc<AtomicUsize>);
+pub(super) struct Slots(Arc<Mutex<Left>>);
+
+#[derive(Debug)]
+struct Left {
+    functions: usize,
+    bytes: usize,
+}
 
 /// The place of one function that runs.
-pub(super) struct Slot(Slots);
+pub(super) struct Slot {
+    slots: Slots,
+    bytes: usize,
+}
 
 impl Slots {
-    pub(super) fn new(most: usize) -> Self {
-        Self(Arc::new(AtomicUsize::new(most)))
+    pub(super) fn new(functions: usize, bytes: usize) -> Self {
+        Self(Arc::new(Mutex::new(Left { functions, bytes })))
     }
 
     #[cfg(test)]
     pub(super) fn left(&self) -> usize {
-        self.0.load(Ordering::Acquire)
+        lock(&self.0).functions
     }
 
-    pub(super) fn take(&self) -> Option<Slot> {
-        let less = |left: usize| left.checked_sub(1);
-        let taken = self
-            .0
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
-        taken.is_ok().then(|| Slot(self.clone()))
+    pub(super) fn take(&self, bytes: usize) -> Option<Slot> {
+        let mut left = lock(&self.0);
+        let functions = left.functions.checked_sub(1)?;
+        left.bytes = left.bytes.checked_sub(bytes)?;
+        left.functions = functions;
+        Some(Slot {
+            slots: self.clone(),
+            bytes,
+        })
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.0.fetch_add(1, Ordering::AcqRel);
+        let mut left = lock(&self.slots.0);
+        left.functions += 1;
+        left.bytes += self.bytes;
     }
 }

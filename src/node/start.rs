@@ -89,10 +89,11 @@ fn new_shared(builder: Builder, identity: Identity, registered: Option<Registere
         own: ids.pid(),
         ids,
         registry: Registry::default(),
+        related: Arc::default(),
         requests: Requests::default(),
         functions: builder.functions,
         printed: builder.printed,
-        slots: Slots::new(builder.limits.functions),
+        slots: Slots::new(builder.limits.functions, builder.limits.arguments),
         block_calls: Arc::default(),
         global: OnceLock::new(),
         scopes: pg::Scopes::default(),
@@ -101,6 +102,7 @@ fn new_shared(builder: Builder, identity: Identity, registered: Option<Registere
         ended: Notify::new(),
         mailbox: builder.limits.mailbox,
         unreceived: builder.limits.unreceived,
+        unreceived_at_most: builder.limits.unreceived_at_most,
         patience: builder.channel.tick_time,
         runtime: tokio::runtime::Handle::current(),
         identity,
@@ -158,7 +160,7 @@ impl Shared {
         let leaving = leaving.map(|registered| self.runtime.spawn(registered.leave(FORGET)));
         self.end_processes(|entry| {
             if entry.spawned {
-                return entry.exit(&self.own, ExitReason::SHUTDOWN.0, Exit::Sent);
+                return entry.exit(&self.own, ExitReason::SHUTDOWN.0, Exit::Sent, None);
             }
             // Its code is not ours to end: it sees that its process has ended.
             let mut inner = entry.lock();

@@ -144,7 +144,11 @@ pub(super) async fn connect(
             Begun::Connecting(mut attempt) => {
                 return match attempt.wait_for(Option::is_some).await {
                     Ok(result) => result.clone().unwrap_or(Err(ConnectError::Stopped)),
-                    Err(_) => Err(ConnectError::Stopped),
+                    Err(_) if shared.is_stopped() => Err(ConnectError::Stopped),
+                    Err(_) => Err(ConnectError::Handshake {
+                        peer: peer.clone(),
+                        detail: "the task that connected ended by a fault of this node".into(),
+                    }),
                 };
             }
             Begun::Ended(connection) => connection,
@@ -174,7 +178,13 @@ fn begin(shared: &Arc<Shared>, peer: &NodeName) -> Result<Begun, ConnectError> {
             let (tell, attempt) = watch::channel(None);
             slots.insert(peer.clone(), Slot::Connecting(attempt.clone()));
             let (weak, peer) = (Arc::downgrade(shared), peer.clone());
+            let under_way = UnderWay {
+                shared: Weak::clone(&weak),
+                peer: peer.clone(),
+                attempt: attempt.clone(),
+            };
             shared.runtime.spawn(async move {
+                let _under_way = under_way;
                 let result = try_to_connect(&weak, &peer).await;
                 // Everyone who waited may have been cancelled.
                 let _ = tell.send(Some(result));
@@ -184,7 +194,29 @@ fn begin(shared: &Arc<Shared>, peer: &NodeName) -> Result<Begun, ConnectError> {
     })
 }
 
+/// An attempt to connect, which leaves nothing in the table when it ends, also if its task is dropped or panics.
+struct UnderWay {
+    shared: Weak<Shared>,
+    peer: NodeName,
+    attempt: Attempt,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let Some(shared) = self.shared.upgrade() else {
+            return;
+        };
+        let mut slots = shared.table.write();
+        if matches!(slots.get(&self.peer), Some(Slot::Connecting(it)) if it.same_channel(&self.attempt))
+        {
+            slots.remove(&self.peer);
+        }
+    }
+}
+
 async fn try_to_connect(weak: &Weak<Shared>, peer: &NodeName) -> Result<Connection, ConnectError> {
+    #[cfg(test)]
+    assert!(peer.name() != "fault", "as a test wants it");
     let (identity, options) = {
         let shared = weak.upgrade().ok_or(ConnectError::Stopped)?;
         (shared.identity.clone(), shared.dial.clone())
@@ -245,7 +277,7 @@ pub(super) async fn adopt(
                         return Err(ConnectError::Stopped);
                     };
                     let (sender, receiver) = open(stream, options);
-                    let gate = Gate::new(shared.unreceived);
+                    let gate = Gate::new(shared.unreceived, shared.unreceived_at_most);
                     let node = super::atom_of(&peer.name);
                     let connection = Connection::new(peer.clone(), node, sender, gate);
                     slots.insert(peer.name.clone(), Slot::Up(connection.clone()));
@@ -276,7 +308,13 @@ pub(super) fn lost(shared: &Shared, connection: &Connection, reason: CloseReason
     let peer = connection.peer();
     // While it is still in the table, so that no newer one is there yet whose links could be mistaken.
     shared.lose(connection.node());
-    tracing::debug!(peer = %peer.name, "the connection ended: {reason}");
+    match &reason {
+        CloseReason::ByPeer | CloseReason::Local | CloseReason::Replaced => {
+            tracing::debug!(peer = %peer.name, "the connection ended: {reason}");
+        }
+        // Nobody wanted this.
+        reason => tracing::warn!(peer = %peer.name, "the connection ended: {reason}"),
+    }
     let mut slots = shared.table.write();
     let current =
         matches!(slots.get(&peer.name), Some(Slot::Up(current)) if current.is(connection));

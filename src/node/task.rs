@@ -13,6 +13,7 @@ use super::process::Process;
 use super::received::ExitReason;
 use super::registry::RegisterError;
 use super::signals::{Monitored, Watcher};
+use super::spawn_options::Options;
 use super::{Node, Shared};
 
 /// How a process begins.
@@ -23,6 +24,10 @@ pub struct SpawnOptions {
     trap_exit: bool,
     links: Vec<Pid>,
     monitors: Vec<(Pid, Reference)>,
+    /// The process of another node that asked for this one, and has linked to it.
+    linked_by: Option<Pid>,
+    /// The same, if it monitors this one.
+    monitored_by: Option<(Pid, Reference)>,
 }
 
 impl SpawnOptions {
@@ -53,19 +58,30 @@ impl SpawnOptions {
         self
     }
 
-    /// Links it to a process of this node, or to one of another node that asked for it.
+    /// Links it to a process of this node or of another one, as its first act would. A node that is not connected
+    /// is connected to first, and its code begins after that.
     #[must_use]
     pub fn link(mut self, to: Pid) -> Self {
         self.links.push(to);
         self
     }
 
-    /// Has `by` monitor it: a process of this node, or one of another node that asked for it, with a
-    /// reference that it made.
+    /// Has `by`, a process of this node, monitor it, with a reference of [`Node::reference`]. A process of another
+    /// node sets its monitors itself, so one is left out here.
     #[must_use]
     pub fn monitor(mut self, by: Pid, reference: Reference) -> Self {
         self.monitors.push((by, reference));
         self
+    }
+
+    /// As `SPAWN_REQUEST` has it: the process of another node that asked knows by the reply that it is linked to the
+    /// new one, or monitors it.
+    pub(super) fn requested(by: &Pid, reference: &Reference, options: Options) -> Self {
+        Self {
+            linked_by: options.link.then(|| by.clone()),
+            monitored_by: options.monitor.then(|| (by.clone(), reference.clone())),
+            ..Self::default()
+        }
     }
 }
 
@@ -168,7 +184,7 @@ impl Node {
 impl Shared {
     fn new_entry(&self, bound: Option<MailboxBound>, spawned: bool) -> Arc<Entry> {
         let bound = bound.unwrap_or(self.mailbox);
-        let entry = Arc::new(Entry::new(self.ids.pid(), spawned, bound));
+        let entry = Arc::new(Entry::new(self.ids.pid(), spawned, bound, &self.related));
         self.registry.add(Arc::clone(&entry));
         // A node that stops ends the processes that it has; this one may have come after that.
         if self.is_stopped() {
@@ -218,20 +234,37 @@ impl Shared {
         R: Into<ExitReason>,
     {
         entry.lock().traps_exit = options.trap_exit;
+        let mut unreached = Vec::new();
         for pid in options.links {
             if self.is_own_node(&pid.node) {
                 self.link_here(entry, &pid);
+            } else if let Some(link) = self.link_up(&pid.node) {
+                self.link_over(entry, &pid, Some(&link));
             } else {
-                entry.relate(|relations| relations.linked(&pid));
+                unreached.push(pid);
             }
         }
-        for (pid, reference) in options.monitors {
-            if let Some(watching) = self.process(&pid) {
-                watching.monitor(reference.clone(), Monitored::Pid(entry.pid.clone()));
-            }
+        if let Some(pid) = options.linked_by {
+            entry.relate(|relations| relations.linked(&pid));
+        }
+        let watched = |pid, reference| {
             let monitored = control::Process::Pid(entry.pid.clone());
             let watcher = Watcher { pid, monitored };
             entry.relate(|relations| relations.watched(reference, watcher));
+        };
+        for (pid, reference) in options.monitors {
+            if let Some(watching) = self.process(&pid) {
+                watching.monitor(reference.clone(), Monitored::Pid(entry.pid.clone()));
+                watched(pid, reference);
+            } else {
+                tracing::warn!(
+                    ?pid,
+                    "it is not a process of this node, and so does not monitor what it was to"
+                );
+            }
+        }
+        if let Some((pid, reference)) = options.monitored_by {
+            watched(pid, reference);
         }
         let guard = Guard {
             shared: Arc::clone(self),
@@ -240,6 +273,9 @@ impl Shared {
         };
         let process = Process::new(Node::inner(self), Arc::clone(entry));
         self.runtime.spawn(run(guard, async move {
+            for pid in unreached {
+                process.link(&pid).await;
+            }
             let result: ExitReason = code(process).await.into();
             result
         }));

@@ -174,6 +174,7 @@ pub(super) async fn follow(watch: Arc<Watch>) {
         let mut process = watch.node.process_with(MailboxBound {
             messages: ROOM,
             when_full: WhenFull::Refuse,
+            ..MailboxBound::default()
         });
         match start(&watch, &mut process).await {
             Ok(()) => {

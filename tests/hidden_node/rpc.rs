@@ -345,7 +345,11 @@ async fn a_rust_node_calls_functions_of_a_beam() {
 
     // The connection ends under a call, and then there is nobody.
     let halted = rpc("erlang", "halt", "[]").await;
-    assert_eq!(halted, Err(RpcError::Lost(Atom::new("a@127.0.0.1"))));
+    let lost = RpcError::Lost {
+        node: Atom::new("a@127.0.0.1"),
+        reason: Some(rendez::dist::CloseReason::ByPeer),
+    };
+    assert_eq!(halted, Err(lost));
     let nobody = rpc("erlang", "node", "[]").await;
     assert!(matches!(nobody, Err(RpcError::Connect(_))), "{nobody:?}");
 }

@@ -151,6 +151,12 @@ impl Sender {
         }
     }
 
+    /// Why it has ended or is about to, if it is.
+    #[must_use]
+    pub fn reason(&self) -> Option<CloseReason> {
+        self.0.reason()
+    }
+
     /// Whether it has ended or is about to.
     #[must_use]
     pub fn is_closed(&self) -> bool {

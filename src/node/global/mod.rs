@@ -29,9 +29,8 @@ use crate::dist::{Flags, Peer};
 use crate::etf::{Atom, Pid, Reference, Term};
 use crate::name::NodeName;
 
-use super::agent::Agent;
+use super::agent::{Agent, NEWS};
 use super::call::Caller;
-use super::entry::MailboxBound;
 use super::received::{Dest, Received};
 use super::{Node, NodeEvent, Shared, atom_of, lock};
 
@@ -158,7 +157,7 @@ impl Server {
         let server = Arc::new_cyclic(|weak: &Weak<Self>| {
             let agent = |received: fn(&Arc<Self>, &Arc<Shared>, Received)| {
                 let server = weak.clone();
-                Agent::begin(shared, MailboxBound::default(), move |shared, what| {
+                Agent::begin(shared, NEWS, move |shared, what, _| {
                     if let Some(server) = server.upgrade() {
                         received(&server, shared, what);
                     }

@@ -44,8 +44,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::etf::{Atom, Pid, Term};
 
-use super::agent::Agent;
-use super::entry::MailboxBound;
+use super::agent::{Agent, NEWS};
 use super::received::{Dest, Received};
 use super::registry::RegisterError;
 use super::{Node, NodeEvent, Shared, atom_of, lock};
@@ -232,7 +231,7 @@ impl Scope {
     fn begin(shared: &Arc<Shared>, name: Atom) -> Result<Arc<Self>, RegisterError> {
         let scope = Arc::new_cyclic(|weak: &Weak<Self>| {
             let scope = weak.clone();
-            let agent = Agent::begin(shared, MailboxBound::default(), move |shared, received| {
+            let agent = Agent::begin(shared, NEWS, move |shared, received, _| {
                 if let Some(scope) = scope.upgrade() {
                     scope.received(shared, &received);
                 }
