@@ -32,13 +32,16 @@
 
 %% The options that the native side never sees.
 -define(OURS, [name, dist, clusters]).
+%% What the application's environment holds besides options: what OTP puts there, and what the build of
+%% the native library reads (`features', in config.exs).
+-define(NOT_OPTIONS, [included_applications, features]).
 %% What a module's options mean to whoever runs it.
 -define(POLLER, [interval, timeout, serves]).
 
 %% @doc The clusters that an application environment names.
 -spec clusters([{atom(), term()}]) -> {ok, [rendez:options()]} | {error, Message :: binary()}.
 clusters(Env0) ->
-    Env = lists:keydelete(included_applications, 1, Env0),
+    Env = [Entry || {Key, _} = Entry <- Env0, not lists:member(Key, ?NOT_OPTIONS)],
     try
         Own = case lists:keymember(via, 1, Env) of
             true ->

@@ -61,6 +61,10 @@ refused_in_words_test_() ->
 clusters_of_an_environment_test_() ->
     [?_assertEqual({ok, []}, rendez_config:clusters([])),
      ?_assertEqual({ok, []}, rendez_config:clusters([{included_applications, []}])),
+     %% What the build reads from config.exs stays in the environment of a node.
+     ?_assertEqual({ok, []}, rendez_config:clusters([{features, [http]}])),
+     ?_assertMatch({ok, [#{via := self}]}, rendez_config:clusters([{features, [http]}, {via, self}])),
+     ?_assertMatch({ok, [#{name := x}]}, rendez_config:clusters([{features, [http]}, {clusters, [{x, [{via, self}]}]}])),
      ?_assertMatch({ok, [#{name := rendez, via := self}, #{name := x}]},
                    rendez_config:clusters([{via, self}, {clusters, [{x, [{via, self}]}]}])),
      ?_assertMatch({ok, [#{name := x}]}, rendez_config:clusters([{clusters, #{x => #{via => self}}}])),

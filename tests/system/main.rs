@@ -13,6 +13,7 @@ mod cloud;
 mod command;
 mod dialects;
 mod dns;
+mod documented;
 mod epmd;
 mod file;
 mod hosts_file;
