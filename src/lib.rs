@@ -10,6 +10,8 @@ pub mod dist;
 pub mod epmd;
 #[cfg(feature = "etf")]
 pub mod etf;
+#[cfg(any(feature = "discovery", feature = "node"))]
+pub mod host_lookup;
 pub mod name;
 #[cfg(feature = "node")]
 pub mod node;

@@ -236,12 +236,145 @@ async fn peers_that_cannot_be_joined_hold_up_no_one() {
     sidecar.stop().await;
 }
 
+#[cfg(feature = "cli")]
+#[test]
+fn a_dns_outage_ends_no_connection_of_the_attached_node_and_delays_no_live_peer() {
+    use std::time::Instant;
+    use support::outage::{DEAD, WATCH, WATCHED, dead};
+
+    let what = "a DNS outage, with the sidecar";
+    if !beam_is_installed(what) {
+        return;
+    }
+    let Some(host) = support::SilentDns::new(what) else {
+        return;
+    };
+    let epmd = Epmd::start_on(support::free_tcp_port(), &host.enter());
+    let ticks = ["-kernel", "net_ticktime", "8"];
+    let plain = |name: &str| loner(name).flags(ticks).within(&host.enter());
+    let _healthy = Beam::start(&epmd, &plain("healthy@127.0.0.1"));
+    let _live = Beam::start(&epmd, &plain("live@127.0.0.1"));
+    let mut a = Beam::start(&epmd, &plain("a@127.0.0.1"));
+    assert_eq!(
+        a.eval("net_kernel:connect_node('healthy@127.0.0.1')"),
+        "true"
+    );
+    assert_eq!(a.eval(WATCH), "ok");
+
+    let dead: Vec<String> = (0..DEAD).map(dead).collect();
+    let peers = format!("healthy@127.0.0.1,live@127.0.0.1,{}", dead.join(","));
+    let args = [
+        "a@127.0.0.1",
+        "--via",
+        "list",
+        "--node-list",
+        &peers,
+        "--log-format",
+        "json",
+    ];
+    let began = Instant::now();
+    let mut attached = Attached::start_within(&host.enter(), &epmd, COOKIE, &args);
+    let stderr = attached.0.stderr.take().expect("piped");
+    let (tell, lines) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            if tell.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    a.wait_until("lists:member('live@127.0.0.1', nodes())", PATIENCE, |is| {
+        is == "true"
+    });
+    let joined = began.elapsed();
+
+    // The whole outage is longer than the old way let a connection live with this `net_ticktime`.
+    let outage = Duration::from_secs(15);
+    let mut log = String::new();
+    let mut told = None;
+    while told.is_none() || began.elapsed() < outage {
+        assert!(
+            began.elapsed() < 2 * PATIENCE,
+            "not every cause was told:\n{log}"
+        );
+        let Ok(line) = lines.recv_timeout(Duration::from_millis(100)) else {
+            continue;
+        };
+        log.push_str(&line);
+        log.push('\n');
+        if told.is_none()
+            && dead
+                .iter()
+                .all(|node| log.contains(node) && log.contains("name_resolution"))
+        {
+            told = Some(began.elapsed());
+        }
+    }
+    let watched = a.eval(WATCHED);
+    println!("the live peer joined after {joined:?}; all causes within {told:?}; {watched}");
+    let queue: Option<u32> = watched
+        .strip_prefix("{[],")
+        .and_then(|rest| rest.strip_suffix('}'))
+        .and_then(|number| number.parse().ok());
+    let queue = queue.unwrap_or_else(|| panic!("a connection ended: {watched}"));
+    assert!(queue < 4, "{queue} messages waited for net_kernel");
+    // 2 s, four times as much on a machine that is busy with other things.
+    assert!(joined < Duration::from_secs(8), "{joined:?}");
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn the_attached_node_under_another_address_is_not_connected_to() {
+    if !beam_is_installed("the attached node under another address") {
+        return;
+    }
+    let epmd = Epmd::start_at(support::free_tcp_port(), "127.0.0.2");
+    let mut a = Beam::start(&epmd, &loner("a@127.0.0.1"));
+    let mut b = Beam::start(&epmd, &loner("b@127.0.0.1"));
+    let args = [
+        "a@127.0.0.1",
+        "--via",
+        "list",
+        "--node-list",
+        "a@127.0.0.2,b@127.0.0.1",
+        "--connect",
+        "hidden",
+    ];
+    let mut attached = Attached::start(&epmd, COOKIE, &args);
+    let mut lines = BufReader::new(attached.0.stderr.take().expect("piped"));
+    let mut log = String::new();
+    while !log.contains("a@127.0.0.2 is the attached node, which is called a@127.0.0.1") {
+        let read = lines.read_line(&mut log).expect("text");
+        assert!(read > 0, "it ended:\n{log}");
+    }
+    // Hidden connections were asked for.
+    a.wait_until(CONNECTED, PATIENCE, |nodes| nodes == "['b@127.0.0.1']");
+    assert_eq!(a.eval("nodes()"), "[]");
+    assert_eq!(b.eval("nodes(hidden)"), "['a@127.0.0.1']");
+    // OTP says this of a node that connects to itself.
+    assert!(!a.log().contains("connection id"), "{}", a.log());
+}
+
 /// The command beside a node; it ends with the test.
 struct Attached(Child);
 
 impl Attached {
     fn start(epmd: &Epmd, cookie: &str, args: &[&str]) -> Self {
-        let command = Command::new(env!("CARGO_BIN_EXE_rendez"))
+        Self::start_within(&[], epmd, cookie, args)
+    }
+
+    /// As [`Self::start`], behind words such as `ip netns exec NAME`.
+    fn start_within(prefix: &[&str], epmd: &Epmd, cookie: &str, args: &[&str]) -> Self {
+        let program = env!("CARGO_BIN_EXE_rendez");
+        let mut command = match prefix {
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+            [] => Command::new(program),
+        };
+        let command = command
             .arg("attach")
             .args(args)
             .env("ERL_EPMD_PORT", epmd.port.to_string())

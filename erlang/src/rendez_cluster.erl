@@ -22,6 +22,8 @@
 -define(RESOLVE_MS, 5000).
 %% The first and the longest wait before another try to begin.
 -define(BEGIN_MS, {1000, 60_000}).
+%% How long it is not found out again that a node has another cookie: it writes an error each time.
+-define(COOKIE_MS, 300_000).
 %% How long a poller that should not have died stays dead.
 -define(POLLER_MS, 1000).
 
@@ -38,7 +40,9 @@
                 workers = #{} :: #{reference() => {connect | disconnect, node(), binary(), pid()}},
                 pollers = #{} :: #{pid() => rendez_config:provider()},
                 subscribers = #{} :: #{pid() => reference()},
-                up = #{} :: #{node() => true},
+                up = #{} :: #{node() => visible | hidden},
+                %% The nodes that had another cookie at the last attempt, and when that was found out.
+                cookies = #{} :: #{node() => {Message :: binary(), Found :: integer()}},
                 %% The nodes of which the subscribers heard that they joined, and not that they left.
                 told = #{} :: #{binary() => true},
                 asked = #{} :: #{reference() => {status | peers, gen_server:from()}}}).
@@ -196,8 +200,10 @@ handle_info({'EXIT', Pid, Reason}, #state{pollers = Pollers} = State) ->
     end;
 handle_info(Message, #state{config = #{dist := {Module, _}}, dist = Dist, native = #native{}} = State) ->
     case erlang:function_exported(Module, handle_info, 2) andalso Module:handle_info(Message, Dist) of
-        {up, Node} -> {noreply, up(Node, State)};
-        {down, Node} -> {noreply, down(Node, State)};
+        {up, Node} -> {noreply, up(Node, visible, State)};
+        {up, Node, hidden} -> {noreply, up(Node, hidden, State)};
+        {down, Node} -> {noreply, down(Node, undefined, State)};
+        {down, Node, Reason} -> {noreply, down(Node, Reason, State)};
         _ -> {noreply, State}
     end;
 handle_info(_Message, State) ->
@@ -309,9 +315,10 @@ from_native({connect, Name}, State) ->
     %% The one place where a name from the network becomes an atom: it is valid, authenticated,
     %% accepted, and about to be connected to.
     Node = binary_to_atom(Name),
-    {noreply, work(connect, Node, Name, State)};
+    {noreply, work({connect, last(Node, #{}, State)}, Node, Name, State)};
 from_native({connect, Name, Info}, State) ->
-    {noreply, work({connect, Info}, binary_to_atom(Name), Name, State)};
+    Node = binary_to_atom(Name),
+    {noreply, work({connect, last(Node, Info, State)}, Node, Name, State)};
 from_native({disconnect, Name}, State) ->
     try binary_to_existing_atom(Name) of
         Node -> {noreply, work(disconnect, Node, Name, State)}
@@ -360,12 +367,16 @@ answer(peers, #{nodes := Nodes}, #state{up = Up}) ->
     Named = maps:from_list([{Name, true} || #{node := Name, named_by := [_ | _]} <- Nodes]),
     [Node || Node <- maps:keys(Up), is_map_key(atom_to_binary(Node), Named)].
 
-status(Map, #state{config = #{name := Name, dist := {Module, _}}, workers = Workers, up = Up}) ->
+status(#{nodes := Nodes} = Map, #state{config = #{name := Name, dist := {Module, _}}, workers = Workers, up = Up}) ->
+    %% A hidden node that no provider names is not a peer, and not among the nodes.
+    Shown = maps:from_list([{Shown, true} || #{node := Shown} <- Nodes]),
+    Connected = [Node || {Node, Type} <- maps:to_list(Up),
+                         Type =:= visible orelse is_map_key(atom_to_binary(Node), Shown)],
     Map#{cluster => Name,
          node => node(),
          alive => is_alive(),
          dist => Module,
-         connected => lists:sort(maps:keys(Up)),
+         connected => lists:sort(Connected),
          connecting => [Node || {connect, Node, _, _} <- maps:values(Workers)]}.
 
 %%% Connections
@@ -391,49 +402,85 @@ worker(Task, Module, Node, Dist) ->
     end.
 
 %% Most distributions have no use for what is known besides the name.
-call({connect, Info}, Module, Node, Dist) ->
+call({connect, Info}, Module, Node, Dist) when map_size(Info) > 0 ->
     case erlang:function_exported(Module, connect, 3) of
         true -> {connect, [Node, Info, Dist]};
         false -> {connect, [Node, Dist]}
     end;
+call({connect, _}, _Module, Node, Dist) ->
+    {connect, [Node, Dist]};
 call(Task, _Module, Node, Dist) ->
     {Task, [Node, Dist]}.
 
 worked(disconnect, _, _, _, State) ->
     State;
-worked(connect, Node, Name, {done, ok}, #state{up = Up} = State) ->
-    report({connected, Name}, State#state{up = Up#{Node => true}});
-worked(connect, _, Name, {done, {error, {Reason, Message}}}, State) ->
+worked(connect, Node, Name, Result, State) ->
+    connected(Name, Node, Result, remember(Node, Result, State)).
+
+connected(Name, Node, {done, ok}, #state{up = Up} = State) ->
+    report({connected, Name}, State#state{up = maps:merge(#{Node => visible}, Up)});
+connected(Name, _, {done, {error, {Reason, Message}}}, State) ->
     report({failed, Name, Reason, Message}, State);
-worked(connect, _, Name, killed, State) ->
+connected(Name, _, killed, State) ->
     report({failed, Name, timeout, <<"the attempt to connect took too long and was given up">>}, State);
-worked(connect, _, Name, Other, State) ->
+connected(Name, _, Other, State) ->
     Message = io_lib:format("the attempt to connect ended with ~0tP", [Other, 12]),
     report({failed, Name, failed, unicode:characters_to_binary(Message)}, State).
 
-up(Node, #state{up = Up} = State) ->
-    report({up, atom_to_binary(Node)}, State#state{up = Up#{Node => true}}).
+%% A wrong cookie is proven once in a while, and believed meanwhile.
+remember(Node, {done, {error, {cookie, Message}}}, #state{cookies = Cookies} = State) ->
+    Now = erlang:monotonic_time(millisecond),
+    case Cookies of
+        #{Node := {Message, Found}} when Now - Found < ?COOKIE_MS -> State;
+        _ -> State#state{cookies = Cookies#{Node => {Message, Now}}}
+    end;
+remember(Node, _, #state{cookies = Cookies} = State) ->
+    State#state{cookies = maps:remove(Node, Cookies)}.
 
-down(Node, #state{up = Up} = State) ->
+last(Node, Info, #state{config = #{dist := {rendez_dist_otp, _}}, cookies = Cookies}) ->
+    Now = erlang:monotonic_time(millisecond),
+    case Cookies of
+        #{Node := {Message, Found}} when Now - Found < ?COOKIE_MS -> Info#{last => {cookie, Message}};
+        _ -> Info
+    end;
+last(_Node, Info, _State) ->
+    %% No other distribution knows the key.
+    Info.
+
+up(Node, Type, #state{up = Up} = State) ->
+    Kind = case Type of
+        visible -> up;
+        hidden -> up_hidden
+    end,
+    report({Kind, atom_to_binary(Node)}, State#state{up = Up#{Node => Type}}).
+
+down(Node, Reason, #state{up = Up} = State) ->
     case maps:take(Node, Up) of
-        {true, Rest} -> report({down, atom_to_binary(Node)}, State#state{up = Rest});
+        {_, Rest} -> report(down_report(atom_to_binary(Node), Reason), State#state{up = Rest});
         error -> State
     end.
+
+down_report(Name, undefined) -> {down, Name};
+down_report(Name, Reason) -> {down, Name, unicode:characters_to_binary(io_lib:format("~0tP", [Reason, 12]))}.
 
 %% Puts right what no notice told, which for a distribution without handle_info/2 is everything.
 compare(#state{native = undefined} = State) ->
     State;
 compare(#state{config = #{dist := {Module, _}}, dist = Dist, up = Up} = State) ->
     try Module:members(Dist) of
-        Members ->
-            Gone = maps:keys(maps:without(Members, Up)),
-            New = [Node || Node <- Members, not is_map_key(Node, Up)],
-            lists:foldl(fun up/2, lists:foldl(fun down/2, State, Gone), New)
+        Listed ->
+            Members = maps:from_list([member(Entry) || Entry <- Listed]),
+            Lost = maps:fold(fun(Node, _, Before) -> down(Node, undefined, Before) end, State,
+                             maps:without(maps:keys(Members), Up)),
+            maps:fold(fun up/3, Lost, maps:without(maps:keys(Up), Members))
     catch
         %% Not knowing who is connected is no reason to take everyone for lost.
         Class:Reason ->
             log(warning, "~ts:members/1 crashed: ~ts:~0tP", [Module, Class, Reason, 12], State)
     end.
+
+member({hidden, Node}) -> {Node, hidden};
+member(Node) -> {Node, visible}.
 
 %%% Pollers
 

@@ -109,7 +109,7 @@ cluster(Options0) ->
     try
         Options = to_map(Options0, "the options"),
         Name = take_name(Options),
-        Dist = dist(Options),
+        Dist = dist_with(Options),
         Rest = maps:without(?OURS, Options),
         {Via, Flat} = case maps:take(via, Rest) of
             error -> {[], Rest};
@@ -194,12 +194,21 @@ proper(List, Where) ->
     end.
 
 known(Key) when is_binary(Key) ->
-    Ours = [via, refresh_interval_ms | ?OURS ++ ?POLLER],
+    Ours = [via, refresh_interval_ms, connect | ?OURS ++ ?POLLER],
     case lists:keyfind(Key, 1, [{atom_to_binary(Word), Word} || Word <- Ours]) of
         {_, Word} -> Word;
         false -> Key
     end;
 known(Key) -> Key.
+
+%% OTP's distribution makes connections of the kind that `connect' says; the native side refuses other words.
+dist_with(Options) ->
+    case {dist(Options), maps:get(connect, Options, visible)} of
+        {{rendez_dist_otp, Own}, Hidden} when Hidden =:= hidden; Hidden =:= <<"hidden">>; Hidden =:= "hidden" ->
+            {rendez_dist_otp, Own#{connect => hidden}};
+        {Dist, _} ->
+            Dist
+    end.
 
 dist(Options) ->
     {Module, DistOptions} = case maps:get(dist, Options, rendez_dist_otp) of

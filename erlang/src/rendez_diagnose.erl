@@ -1,13 +1,16 @@
 %% @doc Why there is no connection to a node, where `net_kernel:connect_node/1' says `false' and no more.
 %%
-%% Goes the way that the distribution goes, and tells where it ends: the kinds of names, name
-%% resolution, EPMD, the node's port, and the handshake up to the proof that both know the cookie
-%% ([https://www.erlang.org/doc/apps/erts/erl_dist_protocol.html]). It takes five seconds at most.
+%% Goes the way that the distribution goes, and tells where it ends. {@link reach/2} comes before the attempt:
+%% the kinds of names, name resolution, EPMD, and whether the node is this one. {@link why_not/2} comes after
+%% an attempt that failed: the node's port, and the handshake up to the proof that both know the cookie
+%% ([https://www.erlang.org/doc/apps/erts/erl_dist_protocol.html]). Each part has a time limit.
 %%
 %% The words:
 %% <ul>
 %% <li>`name_kind': one of the two has a long name (`-name'), the other a short one (`-sname')</li>
-%% <li>`name_resolution': the host's name has no address</li>
+%% <li>`invalid_name': the name does not have the form `name@host'</li>
+%% <li>`self': the node is this node itself, under another name or address</li>
+%% <li>`name_resolution': the host's name has no address, or the name servers do not answer</li>
 %% <li>`no_epmd': the host refuses connections to EPMD's port</li>
 %% <li>`not_registered': EPMD answers and does not know the name: the node is down</li>
 %% <li>`unreachable': no route, or nothing answers at the address: a firewall, or the host is down</li>
@@ -16,13 +19,24 @@
 %% <li>`timeout': something accepts the connection and says nothing, or nothing in time</li>
 %% <li>`failed': anything else; the message says what</li>
 %% </ul>
+%% A failure of the first three kinds is not retried until something changes.
 -module(rendez_diagnose).
 
--export([why/1, why/2]).
+-export([reach/2, why_not/2, allowed/2, why/2]).
 
+-export_type([why/0, reached/0]).
+
+%% How long a lookup may take. A resolver that lost a packet asks again after 5 seconds: its answer is there at
+%% the next attempt.
+-define(LOOKUP_MS, 3000).
+%% How long EPMD may take to be connected to, and to answer. OTP gives the whole attempt 7 seconds.
+-define(EPMD_MS, 5000).
+%% What is left of the time for {@link why_not/2}, and how much of it one step may take.
 -define(BUDGET_MS, 5000).
-%% One step may take this long, so that the later steps get their turn.
 -define(STEP_MS, 2000).
+%% How many lookups may run at a time in OTP's own program for them. It has four workers, and net_kernel waits
+%% for one of them too.
+-define(NATIVE_LOOKUPS, [rendez_lookup_1, rendez_lookup_2, rendez_lookup_3]).
 
 %% From the protocol's page: what a node has to support to talk to OTP 25 and newer. Without
 %% PUBLISHED, so that the other side takes us for a hidden node and tells no one of us.
@@ -44,58 +58,98 @@
 
 -type why() :: {rendez_dist:reason(), Message :: binary()}.
 
-%% @doc Why `net_kernel:connect_node(Node)' said `false'.
--spec why(node()) -> why().
-why(Node) ->
-    why(Node, #{}).
+-opaque reached() :: #{node := node(), host := string(), address := inet:ip_address(),
+                       port := inet:port_number(), family := inet | inet6, given := map()}.
+%% Where a node listens.
 
-%% @doc As {@link why/1}, with other circumstances than this node's: `longnames' (a boolean),
-%% `cookie', `own' (a node), `budget_ms', `proto_dist' and `epmd_module'.
+%% @doc Finds where the node listens, and everything that makes an attempt to connect pointless or slow.
+%%
+%% Instead of this node's circumstances others can be given: `longnames' (a boolean), `own' (a node), `cookie',
+%% `proto_dist', `epmd_module', `lookup' (as `inet_db:res_option(lookup)') and `budget_ms', a limit for the whole.
+-spec reach(node(), map()) -> {ok, reached()} | {error, why()}.
+reach(Node, Given) ->
+    Until = until(Given, ?LOOKUP_MS + 2 * ?EPMD_MS),
+    told(fun() -> {ok, locate(Node, Given, Until)} end).
+
+%% @doc Why the node that was reached could not be connected to. `last' in the options is what was found at the
+%% last attempt: a wrong cookie is not tried a second time, since the node writes an error for each.
+-spec why_not(reached(), map()) -> why().
+why_not(#{node := Node, given := Given} = Reached, Options) ->
+    Circumstances = maps:merge(Given, Options),
+    Until = until(Given, ?BUDGET_MS),
+    {error, Why} = told(fun() -> node_port(Node, Reached, Circumstances, Until) end),
+    Why.
+
+%% @doc Both one after the other.
 -spec why(node(), map()) -> why().
 why(Node, Given) ->
-    Circumstances = maps:merge(circumstances(Node), Given),
-    Until = erlang:monotonic_time(millisecond) + maps:get(budget_ms, Circumstances),
-    try
-        diagnose(Node, Circumstances, Until)
-    catch
-        throw:{?MODULE, Reason, Format, Arguments} ->
-            {Reason, unicode:characters_to_binary(io_lib:format(Format, Arguments))}
+    case reach(Node, Given) of
+        {ok, Reached} -> why_not(Reached, #{});
+        {error, Why} -> Why
     end.
 
-circumstances(Node) ->
-    #{own => node(),
-      longnames => net_kernel:longnames(),
-      %% The cookie that this node uses with that one.
-      cookie => erlang:get_cookie(Node),
-      proto_dist => case init:get_argument(proto_dist) of
-                        {ok, [[Proto | _] | _]} -> Proto;
-                        _ -> "inet_tcp"
-                    end,
-      epmd_module => net_kernel:epmd_module(),
-      budget_ms => ?BUDGET_MS}.
+%% @doc Whether `net_kernel:allow/1' lets this node connect to that one; `Answer' is that of
+%% `net_kernel:allowed()'.
+-spec allowed(node(), Answer :: {ok, [node()]} | ignored) -> ok | {error, why()}.
+allowed(Node, {ok, [_ | _] = Allowed}) ->
+    told(fun() ->
+        lists:member(Node, Allowed)
+            orelse because(refused, "net_kernel:allow/1 was called on this node and ~ts is not among the "
+                                    "nodes that it allows", [Node]),
+        ok
+    end);
+allowed(_Node, _) ->
+    ok.
+
+told(Fun) ->
+    try Fun()
+    catch
+        throw:{?MODULE, Reason, Format, Arguments} ->
+            {error, {Reason, unicode:characters_to_binary(io_lib:format(Format, Arguments))}}
+    end.
+
+until(Given, Default) ->
+    erlang:monotonic_time(millisecond) + maps:get(budget_ms, Given, Default).
+
+own(Given) -> maps:get(own, Given, node()).
+
+proto_dist(#{proto_dist := Proto}) -> Proto;
+proto_dist(_) ->
+    case init:get_argument(proto_dist) of
+        {ok, [[Proto | _] | _]} -> Proto;
+        _ -> "inet_tcp"
+    end.
+
+epmd_module(#{epmd_module := Module}) -> Module;
+epmd_module(_) -> net_kernel:epmd_module().
+
+longnames(#{longnames := Long}) -> Long;
+longnames(_) -> net_kernel:longnames().
 
 -spec because(rendez_dist:reason(), string(), [term()]) -> no_return().
 because(Reason, Format, Arguments) ->
     throw({?MODULE, Reason, Format, Arguments}).
 
--spec diagnose(node(), map(), integer()) -> no_return().
-diagnose(Node, #{own := Own, proto_dist := Proto} = Circumstances, Until) ->
+locate(Node, Given, Until) ->
     {Name, Host} = case string:split(atom_to_list(Node), "@") of
         [N, H] when N =/= "", H =/= "" -> {N, H};
-        _ -> because(failed, "~ts is no node name: it has the form name@host", [Node])
+        _ -> because(invalid_name, "~ts is not a node name: it must have the form name@host", [Node])
     end,
-    Node =:= Own andalso because(failed, "~ts is this node itself", [Node]),
-    name_kind(Host, Circumstances),
-    allowed(Node),
-    Family = case Proto of
+    Own = own(Given),
+    Node =:= Own andalso because(self, "~ts is this node itself", [Node]),
+    name_kind(Host, longnames(Given), Own),
+    Family = case proto_dist(Given) of
         "inet6" ++ _ -> inet6;
         _ -> inet
     end,
-    Address = address(Host, Family, Until),
-    Port = port(Name, Host, Address, Family, Circumstances, Until),
-    node_port(Node, Address, Port, Family, Circumstances, Until).
+    {Address, Port} = case address(Name, Host, Family, Given, Until) of
+        {Ip, Known} -> {Ip, Known};
+        Ip -> {Ip, port(Name, Host, Ip, Family, Given, Until)}
+    end,
+    is_self(Address, Port) andalso because_self(Node, Own),
+    #{node => Node, host => Host, address => Address, port => Port, family => Family, given => Given}.
 
-name_kind(Host, #{longnames := Long, own := Own}) ->
+name_kind(Host, Long, Own) ->
     %% net_kernel takes an address without a dot, as ::1, for long too.
     IsLong = lists:member($., Host) orelse lists:member($:, Host),
     case {Long, IsLong} of
@@ -111,68 +165,170 @@ name_kind(Host, #{longnames := Long, own := Own}) ->
             ok
     end.
 
-allowed(Node) ->
-    case net_kernel:allowed() of
-        {ok, [_ | _] = Allowed} ->
-            lists:member(Node, Allowed)
-                orelse because(refused, "net_kernel:allow/1 was called on this node and ~ts is not among the "
-                                        "nodes that it allows", [Node]);
-        _ ->
-            true
+%%% Is it this node?
+
+-spec because_self(node(), node()) -> no_return().
+because_self(Node, Own) ->
+    because(self, "~ts is this node, which is called ~ts: start it with the name by which the sources name it "
+                  "(-name, RELEASE_NODE), or have them name it as it is called (host_type)", [Node, Own]).
+
+%% A node that listens at an address of this host, on the port on which this node does.
+is_self(Address, Port) ->
+    is_here(Address) andalso lists:any(fun({Ip, Own}) -> Own =:= Port andalso covers(Ip, Address) end, listening()).
+
+is_here({127, _, _, _}) -> true;
+is_here({0, 0, 0, 0, 0, 0, 0, 1}) -> true;
+is_here({0, 0, 0, 0, 0, 16#ffff, High, Low}) -> is_here(v4(High, Low));
+is_here(Address) ->
+    case inet:getifaddrs() of
+        {ok, Interfaces} -> lists:member(Address, [Ip || {_, Options} <- Interfaces, {addr, Ip} <- Options]);
+        _ -> false
     end.
 
-address(Host, Family, Until) ->
-    case within(Until, fun() -> inet:getaddr(Host, Family) end) of
-        {ok, {ok, Address}} -> Address;
-        {ok, {error, Reason}} ->
-            because(name_resolution, "the host ~ts has no ~ts address (~ts): check its name, the DNS and /etc/hosts",
-                    [Host, family(Family), posix(Reason)]);
-        timeout ->
-            because(name_resolution, "no answer to what the address of the host ~ts is: check that the DNS "
-                                     "servers can be reached", [Host])
+v4(High, Low) -> {High bsr 8, High band 255, Low bsr 8, Low band 255}.
+
+%% The addresses at which this node listens: its listening sockets belong to net_kernel.
+listening() ->
+    Links = case whereis(net_kernel) of
+        undefined ->
+            [];
+        NetKernel ->
+            case process_info(NetKernel, links) of
+                {links, Linked} -> Linked;
+                undefined -> []
+            end
+    end,
+    [Socket || Port <- Links, is_port(Port), {ok, {_, _} = Socket} <- [inet:sockname(Port)]].
+
+covers(Ip, Address) ->
+    Ip =:= Address orelse Ip =:= {0, 0, 0, 0} orelse Ip =:= {0, 0, 0, 0, 0, 0, 0, 0}.
+
+%%% The address
+
+%% What OTP does: an EPMD module that has address_please/3 is asked instead of the resolver, and may know the
+%% port as well.
+address(Name, Host, Family, Given, Until) ->
+    Module = epmd_module(Given),
+    Asks = not lists:member(Module, [erl_epmd, rendez_epmd])
+               andalso erlang:function_exported(Module, address_please, 3),
+    case Asks of
+        true -> address_please(Module, Name, Host, Family, Until);
+        false -> look_up(Host, Family, Given, Until)
     end.
+
+address_please(Module, Name, Host, Family, Until) ->
+    case within(Until, ?LOOKUP_MS, fun() -> Module:address_please(Name, Host, Family) end) of
+        {ok, {ok, Ip}} -> Ip;
+        {ok, {ok, Ip, Port, _Version}} -> {Ip, Port};
+        {ok, Other} ->
+            because(name_resolution, "~ts, the -epmd_module of this node, has no ~ts address for ~ts at ~ts (~0tP)",
+                    [Module, family(Family), Name, Host, Other, 8]);
+        timeout ->
+            because(name_resolution, "~ts, the -epmd_module of this node, did not say the address of ~ts at ~ts "
+                                     "within ~b s", [Module, Name, Host, ?LOOKUP_MS div 1000])
+    end.
+
+look_up(Host, Family, Given, Until) ->
+    Found = case inet:parse_address(Host) of
+        {ok, _} -> inet:getaddr(Host, Family);
+        {error, _} -> look_up(maps:get(lookup, Given, inet_db:res_option(lookup)), Host, Family, Given, Until)
+    end,
+    case Found of
+        {ok, Address} -> Address;
+        {error, timeout} ->
+            because(name_resolution, "the address of the host ~ts is not known: no answer within ~b s; check that "
+                                     "the name servers of this machine can be reached (/etc/resolv.conf)",
+                    [Host, ?LOOKUP_MS div 1000]);
+        {error, busy} ->
+            because(name_resolution, "the address of the host ~ts is not known: too many other lookups wait for an "
+                                     "answer; check that the name servers of this machine can be reached "
+                                     "(/etc/resolv.conf)", [Host]);
+        {error, Reason} ->
+            because(name_resolution, "the host ~ts has no ~ts address (~ts): check its name, the DNS and /etc/hosts "
+                                     "of this machine (`nameservers` serves discovery only)",
+                    [Host, family(Family), posix(Reason)])
+    end.
+
+%% The system's resolver, as OTP uses it unless told otherwise: asked here, not by OTP's program, whose few
+%% workers net_kernel needs. It is the same resolver with the same answers.
+look_up([native], Host, Family, _Given, Until) ->
+    Left = limit(Until, ?LOOKUP_MS),
+    case rendez_nif:look_up(self(), unicode:characters_to_binary(Host), Left) of
+        {ok, Tag} ->
+            receive {rendez, Tag, {looked_up, Answer}} -> of_family(Family, Answer)
+            after Left + ?STEP_MS -> {error, timeout}
+            end;
+        {error, _} = Error ->
+            Error
+    end;
+look_up(Lookup, Host, Family, _Given, Until) ->
+    Ask = fun() -> inet:getaddr(Host, Family) end,
+    Slots = case lists:member(native, Lookup) of
+        true -> ?NATIVE_LOOKUPS;
+        false -> []
+    end,
+    case within(Until, ?LOOKUP_MS, fun() -> rendez_turn:run(Slots, Ask) end) of
+        {ok, Answer} -> Answer;
+        timeout -> {error, timeout}
+    end.
+
+of_family(inet, {ok, Addresses}) ->
+    first([Ip || {_, _, _, _} = Ip <- Addresses]);
+of_family(inet6, {ok, Addresses}) ->
+    V4 = [{0, 0, 0, 0, 0, 16#ffff, A bsl 8 bor B, C bsl 8 bor D} || {A, B, C, D} <- Addresses],
+    first([Ip || Ip <- Addresses, tuple_size(Ip) =:= 8] ++ V4);
+of_family(_, Error) ->
+    Error.
+
+first([Ip | _]) -> {ok, Ip};
+first([]) -> {error, nxdomain}.
 
 family(inet) -> "IPv4";
 family(inet6) -> "IPv6".
 
 %% A look-up has no time limit of its own.
-within(Until, Fun) ->
+within(Until, Most, Fun) ->
     {Pid, Monitor} = spawn_monitor(fun() -> exit({done, Fun()}) end),
     receive
         {'DOWN', Monitor, process, Pid, {done, Result}} -> {ok, Result};
         {'DOWN', Monitor, process, Pid, Other} -> {ok, {error, Other}}
-    after step(Until) ->
+    after limit(Until, Most) ->
         demonitor(Monitor, [flush]),
         exit(Pid, kill),
         timeout
     end.
 
-step(Until) ->
-    max(1, min(?STEP_MS, Until - erlang:monotonic_time(millisecond))).
+step(Until) -> limit(Until, ?STEP_MS).
 
-%% The port at which the node listens.
-port(Name, Host, Address, Family, #{epmd_module := erl_epmd} = Circumstances, Until) ->
-    case init:get_argument(erl_epmd_port) of
-        {ok, [[Fixed | _] | _]} -> list_to_integer(Fixed);
-        _ -> epmd(Name, Host, Address, Family, Circumstances, Until)
-    end;
-port(Name, Host, Address, _Family, #{epmd_module := Module}, Until) ->
-    %% Someone's own EPMD: only it knows how it finds ports.
-    Asked = within(Until, fun() ->
-        case erlang:function_exported(Module, address_please, 3) andalso Module:address_please(Name, Host, inet) of
-            {ok, _, Port, _} -> {port, Port, 0};
-            _ -> Module:port_please(Name, Address)
-        end
-    end),
-    case Asked of
-        {ok, {port, Port, _}} -> Port;
-        _ -> because(not_registered, "~ts knows no port of ~ts at ~ts", [Module, Name, Host])
+limit(Until, Most) ->
+    max(1, min(Most, Until - erlang:monotonic_time(millisecond))).
+
+%%% The port at which the node listens
+
+port(Name, Host, Address, Family, Given, Until) ->
+    case {epmd_module(Given), init:get_argument(erl_epmd_port)} of
+        {erl_epmd, {ok, [[Fixed | _] | _]}} ->
+            list_to_integer(Fixed);
+        {erl_epmd, _} ->
+            epmd(Name, Host, Address, Family, Until);
+        {rendez_epmd, _} ->
+            case rendez_epmd:known(Name, Host) of
+                {ok, Port} -> Port;
+                error -> epmd(Name, Host, Address, Family, Until)
+            end;
+        {Module, _} ->
+            %% Someone's own EPMD: only it knows how it finds ports.
+            case within(Until, ?EPMD_MS, fun() -> Module:port_please(Name, Address) end) of
+                {ok, {port, Port, _}} -> Port;
+                _ -> because(not_registered, "~ts knows no port of ~ts at ~ts", [Module, Name, Host])
+            end
     end.
 
-epmd(Name, Host, Address, Family, _, Until) ->
+epmd(Name, Host, Address, Family, Until) ->
     EpmdPort = epmd_port(),
     Where = [Host, show(Address), EpmdPort],
-    Socket = case gen_tcp:connect(Address, EpmdPort, [Family, binary, {packet, raw}, {active, false}], step(Until)) of
+    Socket = case gen_tcp:connect(Address, EpmdPort, [Family, binary, {packet, raw}, {active, false}],
+                                  limit(Until, ?EPMD_MS)) of
         {ok, Connected} -> Connected;
         {error, econnrefused} ->
             because(no_epmd, "no EPMD listens at ~ts (~ts, port ~b): no node runs there, or it uses another "
@@ -185,7 +341,7 @@ epmd(Name, Host, Address, Family, _, Until) ->
         %% PORT_PLEASE2_REQ and PORT2_RESP.
         Request = [122, unicode:characters_to_binary(Name)],
         ok = gen_tcp:send(Socket, [<<(iolist_size(Request)):16>>, Request]),
-        case gen_tcp:recv(Socket, 2, step(Until)) of
+        case gen_tcp:recv(Socket, 2, limit(Until, ?EPMD_MS)) of
             {ok, <<119, 0>>} ->
                 case gen_tcp:recv(Socket, 2, step(Until)) of
                     {ok, <<Port:16>>} -> Port;
@@ -210,17 +366,20 @@ epmd_broke(Where, Reason) ->
     because(failed, "EPMD at ~ts (~ts, port ~b) ended the connection (~ts)", Where ++ [posix(Reason)]).
 
 epmd_port() ->
-    case os:getenv("ERL_EPMD_PORT") of
-        false -> 4369;
-        Text ->
-            case string:to_integer(Text) of
-                {Port, ""} when is_integer(Port) -> Port;
-                _ -> 4369
-            end
+    Given = case init:get_argument(epmd_port) of
+        {ok, [[Argument | _] | _]} -> Argument;
+        _ -> os:getenv("ERL_EPMD_PORT", "4369")
+    end,
+    case string:to_integer(Given) of
+        {Port, ""} when is_integer(Port) -> Port;
+        _ -> 4369
     end.
 
--spec node_port(node(), inet:ip_address(), inet:port_number(), inet | inet6, map(), integer()) -> no_return().
-node_port(Node, Address, Port, Family, #{proto_dist := Proto} = Circumstances, Until) ->
+%%% After an attempt that failed
+
+-spec node_port(node(), reached(), map(), integer()) -> no_return().
+node_port(Node, #{address := Address, port := Port, family := Family}, Circumstances, Until) ->
+    Proto = proto_dist(Circumstances),
     Where = [Node, show(Address), Port],
     Options = [Family, binary, {packet, 2}, {active, false}, {nodelay, true}],
     case gen_tcp:connect(Address, Port, Options, step(Until)) of
@@ -232,7 +391,7 @@ node_port(Node, Address, Port, Family, #{proto_dist := Proto} = Circumstances, U
                     _ -> because(failed, "~ts (~ts, port ~b) accepts connections; what fails lies in ~ts_dist or in "
                                          "the handshake: see the logs of both nodes", Where ++ [Proto])
                 end,
-                handshake(Socket, Where, Circumstances, Until)
+                handshake(Socket, Where, Node, Circumstances, Until)
             after
                 gen_tcp:close(Socket)
             end;
@@ -246,8 +405,9 @@ node_port(Node, Address, Port, Family, #{proto_dist := Proto} = Circumstances, U
     end.
 
 %% The handshake as we would do it, up to the answer to our proof.
--spec handshake(gen_tcp:socket(), [term()], map(), integer()) -> no_return().
-handshake(Socket, [Node | _] = Where, #{own := Own, cookie := Cookie}, Until) ->
+-spec handshake(gen_tcp:socket(), [term()], node(), map(), integer()) -> no_return().
+handshake(Socket, Where, Node, Circumstances, Until) ->
+    Own = own(Circumstances),
     Name = atom_to_binary(Own),
     Creation = 1,
     ok = send(Socket, <<$N, ?FLAGS:64, Creation:32, (byte_size(Name)):16, Name/binary>>, Where),
@@ -268,14 +428,23 @@ handshake(Socket, [Node | _] = Where, #{own := Own, cookie := Cookie}, Until) ->
     end,
     Challenge = case recv(Socket, Until) of
         {ok, <<$N, _Flags:64, Number:32, _Creation:32, Size:16, Theirs:Size/binary, _/binary>>} ->
-            same_name(Node, Theirs, Where),
+            same_name(Node, Theirs, Own, Where),
             Number;
         {ok, <<$n, _Version:16, _Flags:32, Number:32, Theirs/binary>>} ->
-            same_name(Node, Theirs, Where),
+            same_name(Node, Theirs, Own, Where),
             Number;
         {ok, _} -> strange(Where);
         {error, timeout} -> silent(Where);
         {error, Broken} -> closed(Where, Broken)
+    end,
+    case Circumstances of
+        #{last := {cookie, Message}} -> because(cookie, "~ts", [Message]);
+        _ -> ok
+    end,
+    %% The cookie that this node uses with that one.
+    Cookie = case Circumstances of
+        #{cookie := Given} -> Given;
+        _ -> erlang:get_cookie(Node)
     end,
     Ours = rand:uniform(16#ffffffff),
     ok = send(Socket, <<$r, Ours:32, (digest(Cookie, Challenge))/binary>>, Where),
@@ -295,7 +464,8 @@ handshake(Socket, [Node | _] = Where, #{own := Own, cookie := Cookie}, Until) ->
                     Where)
     end.
 
-same_name(Node, Theirs, Where) ->
+same_name(Node, Theirs, Own, Where) ->
+    atom_to_binary(Own) =:= Theirs andalso because_self(Node, Own),
     atom_to_binary(Node) =:= Theirs
         orelse because(failed, "~ts (~ts, port ~b) is another node, ~ts: EPMD's entry is stale, or two hosts share "
                                "an address", Where ++ [Theirs]).
@@ -332,6 +502,7 @@ show(Address) -> inet:ntoa(Address).
 
 posix(closed) -> "it closed the connection";
 posix(timeout) -> "no answer in time";
+posix(Text) when is_binary(Text) -> Text;
 posix(nxdomain) -> "no such name";
 posix(Reason) when is_atom(Reason) -> inet:format_error(Reason);
 posix(Reason) -> io_lib:format("~0tP", [Reason, 8]).

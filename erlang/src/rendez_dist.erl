@@ -11,8 +11,9 @@
 -export_type([reason/0, result/0, info/0]).
 
 -type reason() :: refused | cookie | no_epmd | not_registered | unreachable | name_resolution
-                | timeout | name_kind | failed.
-%% Why there is no connection, in a word. See {@link rendez_diagnose}.
+                | timeout | name_kind | invalid_name | self | failed.
+%% Why there is no connection, in a word. See {@link rendez_diagnose}. A failure for `name_kind',
+%% `invalid_name' or `self' is not retried until something changes.
 
 -type result() :: ok | {error, {reason(), Message :: binary()}}.
 
@@ -22,8 +23,9 @@
 
 -callback init(Options :: map()) -> {ok, State :: term()} | {error, Reason :: term()}.
 
--callback members(State :: term()) -> [node()].
-%% The nodes that are connected now, without the own one. Asked every `refresh_interval_ms', so that a
+-callback members(State :: term()) -> [node() | {hidden, node()}].
+%% The nodes that are connected now, without the own one. One that is marked as hidden is a peer only if a
+%% provider names it. Asked every `refresh_interval_ms', so that a
 %% lost notice does no lasting harm, and has to return at once as well.
 
 -callback connect(node(), State :: term()) -> result().
@@ -35,7 +37,7 @@
 %% Ends the connection to a node that no provider names any longer, where `on_removed' says so.
 
 -callback handle_info(Message :: term(), State :: term()) ->
-    {up, node()} | {down, node()} | ignore.
+    {up, node()} | {up, node(), hidden} | {down, node()} | {down, node(), Reason :: term()} | ignore.
 %% A message that the cluster's process does not know, such as the notices that `init/1' asked for.
 
 -optional_callbacks([connect/3, handle_info/2]).

@@ -1,7 +1,8 @@
 %% @doc OTP's own distribution.
 %%
-%% Connects with `net_kernel:connect_node/1' and, where that only says `false', finds out why
-%% ({@link rendez_diagnose}). Hidden nodes do not count as members.
+%% Connects with `net_kernel:connect_node/1', or `net_kernel:hidden_connect_node/1' where the cluster's option
+%% `connect' is `hidden', after everything was found out that would keep `net_kernel' waiting
+%% ({@link rendez_dial}). Connections to hidden nodes count for those nodes that a provider names.
 %%
 %% OTP's distribution asks EPMD for a node's port and takes none from elsewhere. A port that is known
 %% already, from an SRV record, is used only where the node runs with `-epmd_module rendez_epmd'
@@ -11,44 +12,48 @@
 
 -export([init/1, members/1, connect/2, connect/3, disconnect/2, handle_info/2]).
 
--spec init(map()) -> {ok, nil} | {error, term()}.
-init(_Options) ->
+-type state() :: #{longnames := boolean(), connect := visible | hidden}.
+
+-spec init(map()) -> {ok, state()} | {error, term()}.
+init(Options) ->
     %% Subscriptions add up, and a cluster that begins again comes here again.
-    Which = [{node_type, visible}, nodedown_reason],
+    Which = [{node_type, all}, nodedown_reason],
     _ = net_kernel:monitor_nodes(false, Which),
     case net_kernel:monitor_nodes(true, Which) of
-        ok -> {ok, nil};
+        %% Asked once: net_kernel may be busy when it matters.
+        ok -> {ok, #{longnames => net_kernel:longnames() =:= true, connect => maps:get(connect, Options, visible)}};
         Other -> {error, Other}
     end.
 
--spec members(nil) -> [node()].
-members(_) -> nodes(visible).
+-spec members(state()) -> [node() | {hidden, node()}].
+members(_) -> nodes(visible) ++ [{hidden, Node} || Node <- nodes(hidden)].
 
--spec connect(node(), nil) -> rendez_dist:result().
-connect(Node, _) ->
-    ok = rendez_epmd:forget(Node),
-    connect(Node).
+-spec connect(node(), state()) -> rendez_dist:result().
+connect(Node, State) ->
+    connect(Node, #{}, State).
 
--spec connect(node(), rendez_dist:info(), nil) -> rendez_dist:result().
-connect(Node, #{port := Port}, _) ->
-    ok = rendez_epmd:learn(Node, Port),
-    connect(Node);
-connect(Node, _, State) ->
-    connect(Node, State).
+%% `last' is why the last attempt failed, where finding that out again would cost the node an error line.
+-spec connect(node(), map(), state()) -> rendez_dist:result().
+connect(Node, Info, State) ->
+    ok = case Info of
+        #{port := Port} -> rendez_epmd:learn(Node, Port);
+        _ -> rendez_epmd:forget(Node)
+    end,
+    rendez_dial:connect(Node, maps:merge(State, maps:with([last], Info))).
 
-connect(Node) ->
-    case net_kernel:connect_node(Node) of
-        true -> ok;
-        false -> {error, rendez_diagnose:why(Node)};
-        ignored -> {error, {failed, <<"this node is not alive: start it with -name or -sname">>}}
-    end.
-
--spec disconnect(node(), nil) -> ok.
+-spec disconnect(node(), state()) -> ok.
 disconnect(Node, _) ->
     _ = erlang:disconnect_node(Node),
     ok.
 
--spec handle_info(term(), nil) -> {up, node()} | {down, node()} | ignore.
-handle_info({nodeup, Node, _}, _) -> {up, Node};
-handle_info({nodedown, Node, _}, _) -> {down, Node};
-handle_info(_, _) -> ignore.
+-spec handle_info(term(), state()) ->
+    {up, node()} | {up, node(), hidden} | {down, node(), term()} | ignore.
+handle_info({nodeup, Node, Info}, _) ->
+    case proplists:get_value(node_type, Info) of
+        hidden -> {up, Node, hidden};
+        _ -> {up, Node}
+    end;
+handle_info({nodedown, Node, Info}, _) ->
+    {down, Node, proplists:get_value(nodedown_reason, Info)};
+handle_info(_, _) ->
+    ignore.

@@ -11,7 +11,7 @@
 %% module does nothing.
 -module(rendez_epmd).
 
--export([learn/2, forget/1]).
+-export([learn/2, forget/1, known/2]).
 -export([start_link/0, register_node/2, register_node/3, port_please/2, port_please/3,
          address_please/3, listen_port_please/2, names/0, names/1]).
 
@@ -80,10 +80,12 @@ port_please(Name, Host, Timeout) ->
         error -> erl_epmd:port_please(Name, Host, Timeout)
     end.
 
+%% @doc The port of the node, if it is known.
+-spec known(string(), string() | inet:ip_address()) -> {ok, inet:port_number()} | error.
 known(Name, Host) when is_list(Host) ->
-    case ets:lookup(?MODULE, Name ++ "@" ++ Host) of
+    case ets:whereis(?MODULE) =/= undefined andalso ets:lookup(?MODULE, Name ++ "@" ++ Host) of
         [{_, Port}] -> {ok, Port};
-        [] -> error
+        _ -> error
     end;
 known(_Name, _Ip) ->
     error.

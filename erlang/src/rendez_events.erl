@@ -87,6 +87,8 @@ line({joined, Node, Info}, State) ->
          #{after_ms := Ms} -> {info, "connected to ~ts, ~b ms after it was found", [Node, Ms]};
          _ -> {info, "connected to ~ts", [Node]}
      end, forget(Node, State)};
+line({left, Node, #{reason := Reason}}, State) ->
+    {{notice, "the connection to ~ts ended: ~ts", [Node, Reason]}, forget(Node, State)};
 line({left, Node, _}, State) ->
     {{notice, "the connection to ~ts ended", [Node]}, forget(Node, State)};
 line({connect_failed, Node, #{reason := Reason, message := Message} = Info}, State) ->

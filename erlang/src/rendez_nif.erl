@@ -12,7 +12,7 @@
 -module(rendez_nif).
 
 -export([start/2, stop/1, observe/3, report/2, status/2, refresh/1]).
--export([check/1, resolve/3, providers/0, is_provider/1, cluster_options/0, version/0]).
+-export([check/1, resolve/3, look_up/3, providers/0, is_provider/1, cluster_options/0, version/0]).
 
 -export_type([handle/0, tag/0, options/0, observation/0, report/0]).
 
@@ -97,6 +97,13 @@ check(_Options) -> ?NOT_LOADED.
 -spec resolve(Owner :: pid(), options(), WithinMs :: pos_integer()) ->
     {ok, tag()} | {error, Message :: binary()}.
 resolve(_Owner, _Options, _WithinMs) -> ?NOT_LOADED.
+
+%% @doc Looks up a host with the system's resolver. `Owner' gets `{rendez, Tag, {looked_up, Answer}}' within the
+%% time, where `Answer' is `{ok, [Address]}' or `{error, timeout | busy | Message}'. At most 256 hosts are looked up
+%% at a time.
+-spec look_up(Owner :: pid(), Host :: binary(), WithinMs :: pos_integer()) ->
+    {ok, tag()} | {error, Message :: binary()}.
+look_up(_Owner, _Host, _WithinMs) -> ?NOT_LOADED.
 
 %% @doc The words that `via' takes.
 -spec providers() -> [atom()].

@@ -26,7 +26,14 @@ all() ->
      a_node_that_is_not_alive_for_a_while,
      no_atom_for_a_name_that_is_not_connected_to,
      forty_nodes_down_at_once,
-     reloading_the_library_while_clusters_run].
+     reloading_the_library_while_clusters_run,
+     a_hidden_peer_is_joined_once_and_stays,
+     a_hidden_node_sees_its_peers_joined_once,
+     a_remote_shell_is_no_peer,
+     hidden_connections_where_they_are_asked_for,
+     this_node_under_another_address_is_not_connected_to,
+     a_name_of_the_other_kind_is_told_once_and_not_retried,
+     why_a_peer_left_is_in_the_event].
 
 init_per_testcase(_, Config) ->
     process_flag(trap_exit, true),
@@ -522,3 +529,111 @@ reload(Times) ->
     code:purge(rendez_nif),
     {module, rendez_nif} = code:load_file(rendez_nif),
     reload(Times - 1).
+
+%% As often as the cluster compares what it knows with what the distribution says, and then once more.
+compare(Peer, Times) ->
+    lists:foreach(fun(_) -> rendez_peers:call(Peer, erlang, send, [rendez, members]) end, lists:seq(1, Times)),
+    rendez_peers:call(Peer, rendez, status, [rendez]).
+
+joined_and_left(Peer) ->
+    [{Kind, Node} || {Kind, Node, _} <- rpc(Peer, events, []), Kind =:= joined orelse Kind =:= left].
+
+a_hidden_peer_is_joined_once_and_stays(Config) ->
+    H = rendez_peers:start(?config(epmd, Config), h, #{args => ["-hidden"]}),
+    try
+        with(Config, [a], fun(A) ->
+            start_cluster(A, ?LIST(['h@127.0.0.1'])),
+            event(A, joined, 'h@127.0.0.1'),
+            ?assertMatch(#{connected := ['h@127.0.0.1']}, compare(A, 5)),
+            ?assertEqual([{joined, 'h@127.0.0.1'}], joined_and_left(A)),
+            ?assertEqual(['h@127.0.0.1'], rendez_peers:call(A, rendez, peers, [rendez])),
+            rendez_peers:stop(H),
+            event(A, left, 'h@127.0.0.1')
+        end)
+    after
+        rendez_peers:stop(H)
+    end.
+
+a_hidden_node_sees_its_peers_joined_once(Config) ->
+    A = rendez_peers:start(?config(epmd, Config), a, #{args => ["-hidden"]}),
+    try
+        with(Config, [b], fun(_B) ->
+            start_cluster(A, ?LIST(['b@127.0.0.1'])),
+            event(A, joined, 'b@127.0.0.1'),
+            ?assertMatch(#{connected := ['b@127.0.0.1']}, compare(A, 5)),
+            ?assertEqual([{joined, 'b@127.0.0.1'}], joined_and_left(A))
+        end)
+    after
+        rendez_peers:stop(A)
+    end.
+
+a_remote_shell_is_no_peer(Config) ->
+    Shell = rendez_peers:start(?config(epmd, Config), shell, #{args => ["-hidden"]}),
+    try
+        with(Config, [a, b], fun(A, _B) ->
+            start_cluster(A, ?LIST(['b@127.0.0.1'])),
+            event(A, joined, 'b@127.0.0.1'),
+            true = rendez_peers:call(Shell, net_kernel, connect_node, ['a@127.0.0.1']),
+            rendez_peers:until(fun() -> rendez_peers:call(A, erlang, nodes, [hidden]) =:= ['shell@127.0.0.1'] end),
+            #{connected := Connected, nodes := Nodes} = compare(A, 2),
+            ?assertEqual(['b@127.0.0.1'], Connected),
+            ?assertMatch([#{node := <<"b@127.0.0.1">>}], Nodes),
+            ?assertEqual(['b@127.0.0.1'], rendez_peers:call(A, rendez, peers, [rendez])),
+            rendez_peers:stop(Shell),
+            rendez_peers:until(fun() -> rendez_peers:call(A, erlang, nodes, [hidden]) =:= [] end),
+            compare(A, 2),
+            ?assertEqual([{joined, 'b@127.0.0.1'}], joined_and_left(A))
+        end)
+    after
+        rendez_peers:stop(Shell)
+    end.
+
+hidden_connections_where_they_are_asked_for(Config) ->
+    with(Config, [a, b], fun(A, B) ->
+        start_cluster(A, [{connect, hidden} | ?LIST(['b@127.0.0.1'])]),
+        event(A, joined, 'b@127.0.0.1'),
+        compare(A, 3),
+        ?assertEqual([{joined, 'b@127.0.0.1'}], joined_and_left(A)),
+        ?assertEqual({[], ['b@127.0.0.1']}, {rendez_peers:call(A, erlang, nodes, []),
+                                             rendez_peers:call(A, erlang, nodes, [hidden])}),
+        ?assertEqual([], rendez_peers:call(B, erlang, nodes, [])),
+        ?assertMatch({error, {{invalid_options, <<"connect takes", _/binary>>}, _}},
+                     rendez_peers:call(A, rendez, start_cluster, [[{name, other}, {connect, sometimes} | ?LIST([])]]))
+    end).
+
+%% `a@127.0.0.2' is answered by this node; `b@127.0.0.2' by another one on the same host.
+this_node_under_another_address_is_not_connected_to(Config) ->
+    with(Config, [a, b], fun(A, _B) ->
+        ok = rpc(A, keep_log, []),
+        start_cluster(A, ?LIST(['a@127.0.0.2', 'b@127.0.0.2', 'b@127.0.0.1'])),
+        Info = event(A, connect_failed, 'a@127.0.0.2'),
+        ?assertMatch(#{reason := self, message := <<"a@127.0.0.2 is this node, which is called a@127.0.0.1", _/binary>>},
+                     Info),
+        ?assertNot(is_map_key(retry_in_ms, Info)),
+        event(A, joined, 'b@127.0.0.1'),
+        ?assertMatch(#{reason := failed}, event(A, connect_failed, 'b@127.0.0.2')),
+        #{nodes := Nodes} = rendez_peers:call(A, rendez, status, [rendez]),
+        ?assertMatch([#{state := idle}], [Node || #{node := <<"a@127.0.0.2">>} = Node <- Nodes]),
+        ?assertEqual([], [Line || Line <- rpc(A, log_lines, []), string:find(Line, "connection id") =/= nomatch])
+    end).
+
+a_name_of_the_other_kind_is_told_once_and_not_retried(Config) ->
+    with(Config, [a, b], fun(A, _B) ->
+        ok = rpc(A, keep_log, []),
+        start_cluster(A, [{backoff_min, "10ms"}, {backoff_max, "20ms"} | ?LIST(['c@short', 'gone@127.0.0.1', 'b@127.0.0.1'])]),
+        ?assertMatch(#{reason := name_kind}, event(A, connect_failed, 'c@short')),
+        %% Others are retried meanwhile.
+        rendez_peers:until(fun() ->
+            length([x || {connect_failed, 'gone@127.0.0.1', _} <- rpc(A, events, [])]) > 5
+        end),
+        ?assertMatch([_], [x || {connect_failed, 'c@short', _} <- rpc(A, events, [])]),
+        ?assertEqual([], [Line || Line <- rpc(A, log_lines, []), string:find(Line, "System running") =/= nomatch])
+    end).
+
+why_a_peer_left_is_in_the_event(Config) ->
+    with(Config, [a, b], fun(A, B) ->
+        start_cluster(A, ?LIST(['b@127.0.0.1'])),
+        event(A, joined, 'b@127.0.0.1'),
+        rendez_peers:stop(B),
+        ?assertMatch(#{reason := <<"connection_closed">>}, event(A, left, 'b@127.0.0.1'))
+    end).

@@ -54,6 +54,7 @@ impl Attach {
             tls,
             epmd_port: port_from_env().map_err(|error| Failure::words(error.to_string()))?,
             policy: config.policy,
+            hidden: config.hidden,
             refresh_interval: config.refresh_interval,
             ..AttachOptions::new(self.node, cookie)
         };

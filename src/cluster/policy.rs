@@ -16,7 +16,12 @@ pub struct Policy {
     /// Which of the named nodes to connect to. Default: all.
     pub accept: Accept,
     /// The most attempts to connect that are under way at one time; with 0 the engine only watches.
-    /// Default: 64.
+    /// Default: 256.
+    ///
+    /// An attempt that waits for the DNS or for a host that does not answer holds its place, and costs next to
+    /// nothing. So there are many places: with few, the dead peers of a DNS outage would delay live ones. What
+    /// must not happen many times at once, whoever connects has to bound itself; `net_kernel` is asked for one
+    /// connection at a time.
     ///
     /// Nodes that are tried for the first time go before nodes that failed before, and the latter never
     /// hold more than half of the attempts (but at least one), so that addresses which do not answer
@@ -53,7 +58,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             accept: Accept::everything(),
-            max_connecting: 64,
+            max_connecting: 256,
             backoff: Backoff::default(),
             reconnect_jitter: Duration::from_millis(200),
             reconnect: true,

@@ -31,6 +31,8 @@ pub struct ClusterConfig {
     pub via: Vec<Via>,
     /// What is done with the peers.
     pub policy: Policy,
+    /// Whether the connections to peers are hidden ones. Default: visible ones.
+    pub hidden: bool,
     /// How often whoever drives the engine compares what it knows of connections with what the distribution
     /// says. It goes on where [`Policy::reconnect`] is off. Default: 5 s.
     pub refresh_interval: Duration,
@@ -167,11 +169,13 @@ impl ClusterConfig {
             }
             None => {}
         }
+        let hidden = section.choice("connect") == Some("hidden");
         problems.extend(section.into_problems());
         ConfigError::from_problems(problems)?;
         Ok(Self {
             via,
             policy,
+            hidden,
             refresh_interval,
         })
     }

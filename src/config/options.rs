@@ -754,9 +754,16 @@ pub const CLUSTER: &[Opt] = &[
             min: 0,
             max: MAX_CONNECTING,
         },
-        default: Value("64"),
-        doc: "The most attempts to connect that are under way at one time; with 0 nodes are found but not connected.",
+        default: Value("256"),
+        doc: "The most attempts to connect that are under way at one time; with 0 nodes are found but not connected. An attempt may only wait for an answer of the DNS or of a silent host, so that a small number lets dead peers delay live ones.",
         example: "8",
+    },
+    Opt {
+        name: "connect",
+        takes: Takes::Choice(&["visible", "hidden"]),
+        default: Value("visible"),
+        doc: "The kind of the connections that are made: visible ones, by which nodes() and global know the peer, or hidden ones, which only nodes(hidden) shows and which join no peer's peers. For OTP's distribution.",
+        example: "hidden",
     },
     Opt {
         name: "on_removed",

@@ -16,6 +16,9 @@ use super::tls::Tls;
 use crate::epmd::DEFAULT_PORT;
 use crate::name::NodeName;
 
+/// The step in which the port of the peer is opened, as [`ConnectError::Timeout`] tells it.
+pub(crate) const OPENING_PORT: &str = "a TCP connection was opened to its distribution port";
+
 /// How a node is connected to.
 #[derive(Debug, Clone)]
 pub struct DialOptions {
@@ -130,7 +133,7 @@ async fn reach(
     // Each part is bounded by the whole, which says better what was waited for.
     let forever = options.setup_time * 2;
     let located = locate(peer, options.epmd_port, options.port, forever).await?;
-    progress.now_at("a TCP connection was opened to its distribution port");
+    progress.now_at(OPENING_PORT);
     let tcp = open(peer, &located.addresses).await?;
     let (stream, lengths) = match &options.tls {
         None => (Stream::Plain(tcp), Lengths::Two),

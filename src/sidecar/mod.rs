@@ -18,6 +18,7 @@
 //! # Ok(()) }
 //! ```
 
+mod connector;
 mod hands;
 mod name;
 mod report;
@@ -63,6 +64,8 @@ pub struct AttachOptions {
     pub tls: Option<Tls>,
     /// What the engine goes by.
     pub policy: Policy,
+    /// Whether the attached node makes hidden connections to its peers. Default: visible ones.
+    pub hidden: bool,
     /// How often the attached node is asked whom it is connected to, beside the notices that it sends.
     pub refresh_interval: Duration,
 }
@@ -78,6 +81,7 @@ impl AttachOptions {
             epmd_port: DEFAULT_PORT,
             tls: None,
             policy: Policy::default(),
+            hidden: false,
             refresh_interval: REFRESH_INTERVAL,
         }
     }

@@ -15,6 +15,7 @@ use crate::etf::Term;
 use crate::name::NodeName;
 use crate::node::{Connection, Node};
 
+use super::connector::Connector;
 use super::hands::Hands;
 use super::watch::{self, Change, Peer, Watch};
 use super::{Ended, Sidecar, SidecarError};
@@ -37,10 +38,11 @@ pub(super) async fn run(
         tls: options.tls.clone(),
         ..DialOptions::default()
     };
+    let connector = Connector::new(node.clone(), options.node.clone(), dial, options.hidden);
     let hands = Hands::new(
         node.clone(),
         options.node.clone(),
-        dial,
+        connector,
         report,
         sidecar.sources.clone(),
     );

@@ -12,6 +12,7 @@ pub mod examples;
 #[cfg(feature = "cli")]
 pub mod kube_server;
 pub mod netns;
+pub mod outage;
 pub mod ports;
 #[cfg(feature = "cli")]
 pub mod web_server;
@@ -22,6 +23,7 @@ pub mod wiretap;
 pub use beam::{Beam, BeamOptions, Epmd, beam_command, beam_is_installed};
 pub use examples::Example;
 pub use netns::Lan;
+pub use outage::SilentDns;
 pub use ports::{free_tcp_port, free_udp_port};
 
 /// Says that `what` is skipped, and why, where it is seen: what a passing test prints by `eprintln!` is

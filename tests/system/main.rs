@@ -21,4 +21,5 @@ mod kubernetes;
 mod list;
 mod module;
 mod multicast;
+mod outage;
 mod subnet;

@@ -8,6 +8,7 @@
 mod cluster;
 mod decode;
 mod encode;
+mod look_up;
 mod mailbox;
 mod resolve;
 mod runtime;
@@ -23,7 +24,7 @@ mod atoms {
     rustler::atoms! {
         ok, error, rendez,
         // What is asked for.
-        connect, disconnect, event, status, stopped, resolved,
+        connect, disconnect, event, status, stopped, resolved, looked_up, timeout, busy,
         // What is reported and observed.
         up, up_hidden, down, connected, failed, snapshot, seen, gone,
         // Kinds of events.
@@ -115,6 +116,14 @@ fn check<'a>(env: Env<'a>, options: Term<'a>) -> Term<'a> {
 fn resolve<'a>(env: Env<'a>, owner: LocalPid, options: Term<'a>, within_ms: u64) -> Term<'a> {
     guarded(env, || {
         let tag = resolve::start(env, owner, options, within_ms)?;
+        Ok((atoms::ok(), tag))
+    })
+}
+
+#[rustler::nif]
+fn look_up<'a>(env: Env<'a>, owner: LocalPid, host: String, within_ms: u64) -> Term<'a> {
+    guarded(env, || {
+        let tag = look_up::start(env, owner, host, within_ms)?;
         Ok((atoms::ok(), tag))
     })
 }
