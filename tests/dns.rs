@@ -382,21 +382,193 @@ async fn a_search_domain_that_fails_counts_more_than_one_that_denies() {
 }
 
 #[tokio::test]
-async fn the_hosts_file_comes_before_any_server() {
-    let files = Files::new("", "10.0.0.7 Shop.test other\n10.0.0.8 shop.test\n");
-    // Nobody answers there.
-    let config = |name: &str| DnsConfig {
+async fn an_entry_in_the_hosts_file_does_not_hide_a_service_from_given_name_servers() {
+    // As `docker compose` with `hostname: web` writes it into the container of the service web.
+    let server = DnsServer::start();
+    server.set("web", Reply::addresses(["10.0.0.1", "10.0.0.2"]));
+    let files = Files::new("", "10.0.0.1 web\n10.0.0.9 web\n");
+    let config = DnsConfig {
         files: files.paths(),
-        ..asking(&["127.0.0.1:9".parse().unwrap()], [name])
+        ..asking(&[server.address()], ["web"])
     };
-    let context = node_on("a.example.org");
-    let answer = whole(&config("shop.test"), &context).await;
+    let answer = whole(&config, &ipv4_node()).await;
     assert_eq!(
         texts(&answer.nodes),
-        set(["shop@10.0.0.7", "shop@10.0.0.8"])
+        set(["shop@10.0.0.1", "shop@10.0.0.2"])
     );
-    let answer = whole(&config("OTHER"), &context).await;
-    assert_eq!(texts(&answer.nodes), set(["shop@10.0.0.7"]));
+    assert_eq!(answer.notices, vec![]);
+}
+
+#[tokio::test]
+async fn records_under_another_name_count_and_are_told() {
+    let server = DnsServer::start();
+    server.set("real.test", Reply::addresses(["10.0.0.7", "fdaa::7"]));
+    server.set_for(
+        "real.test",
+        "SRV",
+        Reply::services([("web-0.test", 9100), ("web-1.test", 9100)]),
+    );
+    server.set("shop.test", Reply::Rewritten("real.test".into()));
+    let both = node_on("a.example.org");
+    let config = asking(&[server.address()], ["shop.test"]);
+    let answer = whole(&config, &both).await;
+    assert_eq!(texts(&answer.nodes), set(["shop@10.0.0.7", "shop@fdaa::7"]));
+    let [notice] = &answer.notices[..] else {
+        panic!("{:?}", answer.notices);
+    };
+    assert_says(&notice.text, &["shop.test", "is about real.test"]);
+
+    let hosts = DnsConfig {
+        host_type: HostType::Hostname,
+        ..services(&server, "shop.test")
+    };
+    let answer = whole(&hosts, &both).await;
+    assert_eq!(
+        texts(&answer.nodes),
+        set(["shop@web-0.test", "shop@web-1.test"])
+    );
+
+    // Names of addresses, and the addresses of many targets.
+    server.set(
+        "7.0.0.10.in-addr.arpa",
+        Reply::Rewritten("names.test".into()),
+    );
+    server.set("names.test", Reply::names(["web-7.test"]));
+    let names = DnsConfig {
+        host_type: HostType::Hostname,
+        ..asking(&[server.address()], ["10.0.0.7"])
+    };
+    let answer = whole(&names, &both).await;
+    assert_eq!(texts(&answer.nodes), set(["shop@web-7.test"]));
+    let targets: Vec<_> = (0..20).map(|i| format!("web-{i}.test")).collect();
+    for (i, target) in targets.iter().enumerate() {
+        server.set(
+            &format!("r{i}.test"),
+            Reply::addresses([&*format!("10.1.0.{i}")]),
+        );
+        server.set(target, Reply::Rewritten(format!("r{i}.test")));
+    }
+    server.set(
+        "many.test",
+        Reply::services(targets.iter().map(|target| (target.as_str(), 9100))),
+    );
+    let answer = whole(&services(&server, "many.test"), &ipv4_node()).await;
+    assert_eq!(answer.nodes.len(), 20);
+}
+
+#[tokio::test]
+async fn an_alias_that_leads_nowhere_is_a_failure() {
+    let server = DnsServer::start();
+    server.set("shop.test", Reply::Alias("gone.test".into()));
+    let config = asking(&[server.address()], ["shop.test"]);
+    assert_says(&failure(&config).await, &["shop.test", "NXDOMAIN"]);
+    server.set("gone.test", Reply::Error(ResponseCode::Refused));
+    assert_says(&failure(&config).await, &["shop.test", "REFUSED"]);
+}
+
+#[tokio::test]
+async fn an_ipv4_mapped_address_is_the_ipv4_address() {
+    let server = DnsServer::start();
+    server.set(
+        "mix.test",
+        Reply::addresses(["10.1.0.1", "::ffff:10.1.0.1"]),
+    );
+    let config = asking(&[server.address()], ["mix.test", "::ffff:10.1.0.2"]);
+    let answer = whole(&config, &node_on("a.example.org")).await;
+    assert_eq!(
+        texts(&answer.nodes),
+        set(["shop@10.1.0.1", "shop@10.1.0.2"])
+    );
+    let answer = whole(&config, &node_on("::ffff:10.1.0.3")).await;
+    assert_eq!(
+        texts(&answer.nodes),
+        set(["shop@10.1.0.1", "shop@10.1.0.2"])
+    );
+}
+
+#[tokio::test]
+async fn of_several_names_of_an_address_the_one_that_fits_is_taken_and_told() {
+    let server = DnsServer::start();
+    server.set("web.test", Reply::addresses(["10.244.0.6", "10.244.0.7"]));
+    for (last, names) in [
+        (6, ["10-244-0-6.web.svc.test", "web-0.web-nodes.svc.test"]),
+        (7, ["web-1.admin.svc.test", "web-1.web-nodes.svc.test"]),
+    ] {
+        let reverse = format!("{last}.0.244.10.in-addr.arpa");
+        server.set(&reverse, Reply::names(names));
+    }
+    let config = DnsConfig {
+        host_type: HostType::Hostname,
+        ..asking(&[server.address()], ["web.test"])
+    };
+    let own = node_on("web-2.web-nodes.svc.test");
+    let answer = whole(&config, &own).await;
+    assert_eq!(
+        texts(&answer.nodes),
+        set([
+            "shop@web-0.web-nodes.svc.test",
+            "shop@web-1.web-nodes.svc.test"
+        ])
+    );
+    let [notice] = &answer.notices[..] else {
+        panic!("{:?}", answer.notices);
+    };
+    assert_says(
+        &notice.text,
+        &[
+            "10.244.0.6",
+            "10-244-0-6.web.svc.test",
+            "1 other addresses have",
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_node_with_a_short_name_has_peers_with_short_names() {
+    let server = DnsServer::start();
+    server.set(
+        "_app._tcp.nodes.test",
+        Reply::services([("web-0.nodes.test", 9100), ("WEB-0.nodes.test", 9100)]),
+    );
+    let config = DnsConfig {
+        host_type: HostType::Hostname,
+        ..services(&server, "_app._tcp.nodes.test")
+    };
+    let answer = whole(&config, &node_on("web-1")).await;
+    assert_eq!(texts(&answer.nodes), set(["shop@web-0"]));
+    assert_eq!(ports(&answer), [("shop@web-0".to_owned(), 9100)].into());
+    let answer = whole(&config, &node_on("web-1.nodes.test")).await;
+    assert_eq!(texts(&answer.nodes), set(["shop@web-0.nodes.test"]));
+}
+
+#[tokio::test]
+async fn a_template_says_what_stands_after_the_at() {
+    let server = DnsServer::start();
+    server.set("shop.test", Reply::addresses(["10.1.2.3", "fdaa::3"]));
+    server.set("srv.test", Reply::services([("web-0.nodes.test", 9100)]));
+    server.set("web-0.nodes.test", Reply::addresses(["10.1.2.4"]));
+    let addresses = asking(&[server.address()], ["shop.test"]);
+    let services = services(&server, "srv.test");
+    for (config, template, expected) in [
+        (
+            &addresses,
+            "{ip-dashed}.prod.pod.cluster.local",
+            &["shop@10-1-2-3.prod.pod.cluster.local"][..],
+        ),
+        (
+            &services,
+            "{label}-{ip-dashed}.example.org",
+            &["shop@web-0-10-1-2-4.example.org"],
+        ),
+        (&services, "{host}", &["shop@web-0.nodes.test"]),
+    ] {
+        let config = DnsConfig {
+            host_template: Some(template.into()),
+            ..config.clone()
+        };
+        let answer = whole(&config, &ipv4_node()).await;
+        assert_eq!(texts(&answer.nodes), set(expected.iter().copied()));
+    }
 }
 
 #[tokio::test]
@@ -594,7 +766,7 @@ async fn addresses_are_looked_up_the_other_way_round() {
     let answer = whole(&config(&["shop.test"]), &ipv4_node()).await;
     assert_eq!(
         texts(&answer.nodes),
-        set(["shop@other.test", "shop@shop-1.shop.test"])
+        set(["shop@shop-0.shop.test", "shop@shop-1.shop.test"])
     );
     let answer = whole(&config(&["10.0.0.9", "fdaa::9"]), &ipv4_node()).await;
     assert_eq!(
@@ -606,7 +778,7 @@ async fn addresses_are_looked_up_the_other_way_round() {
     let answer = dns::resolve(&config(&["shop.test"]), &ipv4_node())
         .await
         .unwrap();
-    assert_eq!(texts(&answer.nodes), set(["shop@other.test"]));
+    assert_eq!(texts(&answer.nodes), set(["shop@shop-0.shop.test"]));
     assert_says(
         &answer.trouble.expect("one has no name").0,
         &["shop.test", "10.0.0.8", "8.0.0.10.in-addr.arpa", "NXDOMAIN"],
@@ -965,25 +1137,6 @@ async fn a_slow_name_does_not_hold_back_the_others() {
             assert_says(&text, &["slow.test: no answer yet"]);
         }
     }
-}
-
-#[tokio::test]
-async fn the_hosts_file_and_the_resolver_configuration_are_read_again() {
-    let server = DnsServer::start();
-    server.set("shop.two.test", Reply::addresses(["10.0.0.9"]));
-    let files = Files::new("search one.test\n", "10.0.0.7 shop\n");
-    let config = DnsConfig {
-        files: files.paths(),
-        interval: Duration::from_secs(1),
-        ..asking(&[server.address()], ["shop"])
-    };
-    let mut running = Running::start(&config);
-    running.until(&["shop@10.0.0.7"]).await;
-    fs::write(files.paths().hosts, "10.0.0.7 shop\n10.0.0.8 shop\n").unwrap();
-    running.until(&["shop@10.0.0.7", "shop@10.0.0.8"]).await;
-    fs::write(files.paths().hosts, "").unwrap();
-    fs::write(files.paths().resolv_conf, "search two.test\n").unwrap();
-    running.until(&["shop@10.0.0.9"]).await;
 }
 
 #[tokio::test]

@@ -419,3 +419,27 @@ async fn a_kubeconfig_says_it_all() {
     assert!(why.contains("nowhere"), "{why}");
     provider.stop().await;
 }
+
+#[tokio::test]
+async fn a_role_that_may_list_and_not_watch_is_told_of_once_and_pods_are_found_by_listing() {
+    let server = KubeServer::start();
+    server.forbid_watches();
+    let account = Account::new(&server);
+    server.put("pods", pod("shop-0", "10.244.1.7", true));
+    let mut provider = AtWork::start(&account.config(&server));
+    provider.hosts(&["10.244.1.7"]).await;
+    match provider.next().await {
+        Observation::Notice(told) => {
+            assert!(told.contains("verb watch on pods"), "{told}");
+        }
+        other => panic!("{other:?} instead of a notice"),
+    }
+    server.put("pods", pod("shop-1", "10.244.1.8", true));
+    // Nothing else is told on the way, neither failure nor recovery.
+    provider.hosts(&["10.244.1.7", "10.244.1.8"]).await;
+    server.delete("pods", "shop-0");
+    provider.hosts(&["10.244.1.8"]).await;
+    until("it goes on listing", || lists_and_watches(&server).0 > 2).await;
+    assert!(provider.observations.try_recv().is_err());
+    provider.stop().await;
+}

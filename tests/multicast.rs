@@ -74,7 +74,7 @@ impl Peer {
                 self.view.remove(&node);
             }
             Observation::Failed(error) => self.errors.push(error),
-            Observation::Snapshot(_) | Observation::Ports(_) => {
+            Observation::Snapshot(_) | Observation::Ports(_) | Observation::Notice(_) => {
                 panic!("announcements are no complete answer")
             }
         }

@@ -59,12 +59,14 @@
 %%
 %% `{error, {invalid_options, Message}}' tells in `Message', which is for people, which option is
 %% wrong, what it takes, and the nearest right spelling.
--spec start_link(options()) -> {ok, pid()} | {error, term()}.
+%%
+%% `ignore' where `via', or what its providers need, is `ignore', `nil' or `undefined': then there is no cluster.
+-spec start_link(options()) -> {ok, pid()} | ignore | {error, term()}.
 start_link(Options) ->
     rendez_cluster:start_link(Options).
 
 %% @doc Starts a cluster below the application's own supervisor, which starts it again after a crash.
--spec start_cluster(options()) -> {ok, pid()} | {error, term()}.
+-spec start_cluster(options()) -> {ok, pid()} | ignore | {error, term()}.
 start_cluster(Options) ->
     case rendez_config:name(Options) of
         {ok, _} -> rendez_sup:start_cluster(Options);

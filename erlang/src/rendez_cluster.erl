@@ -10,6 +10,8 @@
 -module(rendez_cluster).
 -behaviour(gen_server).
 
+-include_lib("kernel/include/logger.hrl").
+
 -export([start_link/1, resolve/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
@@ -47,12 +49,16 @@
                 told = #{} :: #{binary() => true},
                 asked = #{} :: #{reference() => {status | peers, gen_server:from()}}}).
 
--spec start_link(rendez:options()) -> {ok, pid()} | {error, term()}.
+%% `ignore' where the options say that there is to be no cluster.
+-spec start_link(rendez:options()) -> {ok, pid()} | ignore | {error, term()}.
 start_link(Options) ->
     case rendez_config:cluster(Options) of
         {ok, #{name := Name, native := Native} = Config} ->
             case rendez_nif:check(rendez_secret:open(Native)) of
                 ok -> started(gen_server:start_link({local, Name}, ?MODULE, Config, []));
+                {off, Why} ->
+                    ?LOG_INFO("the cluster ~ts does not start: ~ts", [Name, Why], #{application => rendez}),
+                    ignore;
                 {error, Message} -> {error, {invalid_options, Message}}
             end;
         {error, Message} ->

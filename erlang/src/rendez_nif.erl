@@ -90,7 +90,8 @@ status(_Handle, _StatusTag) -> ?NOT_LOADED.
 refresh(_Handle) -> ?NOT_LOADED.
 
 %% @doc Checks options without starting anything.
--spec check(options()) -> ok | {error, Message :: binary()}.
+%% `{off, Why}': the options are right and say that there is to be no cluster.
+-spec check(options()) -> ok | {off, Why :: binary()} | {error, Message :: binary()}.
 check(_Options) -> ?NOT_LOADED.
 
 %% @doc Looks once. `Owner' gets `{rendez, Tag, {resolved, {ok, [Name]} | {error, Message}}}'.

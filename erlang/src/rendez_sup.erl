@@ -10,10 +10,14 @@
 start_link(Clusters) ->
     supervisor:start_link({local, ?MODULE}, ?MODULE, Clusters).
 
--spec start_cluster(rendez:options()) -> {ok, pid()} | {error, term()}.
+-spec start_cluster(rendez:options()) -> {ok, pid()} | ignore | {error, term()}.
 start_cluster(Options) ->
     case supervisor:start_child(?MODULE, rendez:child_spec(Options)) of
         {ok, Pid} when is_pid(Pid) -> {ok, Pid};
+        {ok, undefined} ->
+            {ok, Name} = rendez_config:name(Options),
+            _ = supervisor:delete_child(?MODULE, {rendez, Name}),
+            ignore;
         {error, already_present} -> {error, already_present};
         {error, Reason} -> {error, Reason}
     end.

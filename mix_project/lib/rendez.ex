@@ -109,12 +109,14 @@ defmodule Rendez do
   @doc """
   Starts a cluster linked to the caller.
 
-  Raises `ArgumentError` where an option is wrong: it has to be put right, and no restart would do that.
+  Raises `ArgumentError` where an option is wrong: it has to be put right, and no restart would do that. Returns `:ignore`
+  where `via`, or an option that its only provider needs, is `:ignore` or `nil`: then there is no cluster, and a supervisor
+  goes on without it.
 
       iex> Rendez.start_link(via: [multicast: [prot: 45_900]])
       ** (ArgumentError) via.multicast.prot: there is no such option; did you mean port?
   """
-  @spec start_link(options()) :: {:ok, pid()} | {:error, term()}
+  @spec start_link(options()) :: {:ok, pid()} | :ignore | {:error, term()}
   def start_link(options) do
     case :rendez.start_link(options) do
       {:error, {:invalid_options, message}} -> raise ArgumentError, message

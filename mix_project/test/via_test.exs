@@ -26,6 +26,17 @@ defmodule Rendez.ViaTest do
     assert Exception.message(message) =~ "Rendez.Via.Dsn cannot be loaded"
   end
 
+  test "a variable that is not set turns the cluster off" do
+    peers = System.get_env("RENDEZ_TEST_PEERS_THAT_NOBODY_SETS")
+
+    for options <- [[via: peers], [via: :dns, dns_name: peers], [via: :dns, dns_name: peers || :ignore], [via: :ignore]] do
+      assert Rendez.start_link(options) == :ignore
+      {:ok, supervisor} = Supervisor.start_link([{Rendez, options}], strategy: :one_for_one)
+      assert [{{Rendez, :rendez}, :undefined, :worker, _}] = Supervisor.which_children(supervisor)
+      Supervisor.stop(supervisor)
+    end
+  end
+
   test "poll/0 looks with what is configured, in whatever form" do
     nodes = [node_list: [:a@h]]
 

@@ -35,7 +35,7 @@ Examples:
 With --json: {\"nodes\":[\"shop@10.0.0.7\"],\"failed\":[{\"provider\":\"dns\",\"error\":\"...\"}]}
 With --watch each line is + or - and a name; with --json too it is an object:
   {\"event\":\"found\",\"node\":\"shop@10.0.0.7\",\"provider\":\"dns\"}     also \"lost\", \"refused\" with \"reason\"
-  {\"event\":\"failed\",\"provider\":\"dns\",\"error\":\"...\"}             also \"recovered\"
+  {\"event\":\"failed\",\"provider\":\"dns\",\"error\":\"...\"}             also \"recovered\", \"notice\" with \"message\"
 
 If a provider fails, what the others found is printed all the same, and the status is 1.")]
 pub struct Discover {
@@ -226,6 +226,15 @@ fn tell(event: &Event, handle: &Handle, output: &Output) -> Result<(), Failure> 
             (
                 None,
                 json!({"event": "failed", "provider": name(*provider), "error": error}),
+            )
+        }
+        Event::ProviderNotice { provider, message } => {
+            if !output.is_json() {
+                output.warn(&format!("{}: {message}", name(*provider)));
+            }
+            (
+                None,
+                json!({"event": "notice", "provider": name(*provider), "message": message}),
             )
         }
         Event::ProviderRecovered { provider } => {

@@ -37,6 +37,17 @@ pub fn start(args: &LogArgs, default: &str) -> Result<(), Failure> {
              got {level:?}: {error}"
         ))
     })?;
+    // The client for Kubernetes logs refused watches as raw structures; the provider tells them in words.
+    let filter = match "kube_runtime=off".parse() {
+        Ok(quiet)
+            if !["kube", "debug", "trace"]
+                .iter()
+                .any(|word| level.contains(word)) =>
+        {
+            filter.add_directive(quiet)
+        }
+        _ => filter,
+    };
     let format = match args.log_format {
         Some(format) => format,
         None => match variable("RENDEZ_LOG_FORMAT") {

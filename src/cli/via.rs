@@ -62,6 +62,15 @@ impl ViaArgs {
             layers.push(Layer::from_value(&tree));
         }
         let config = ClusterConfig::from_layers(layers)?;
+        if config.via.is_empty() {
+            return Err(Failure::words(format!(
+                "{}, so that there is nobody to look for; name a provider with --via",
+                config.off.join(" and ")
+            )));
+        }
+        for why in &config.off {
+            tracing::warn!("{why}, so that this provider is left out");
+        }
         let module = config
             .via
             .iter()

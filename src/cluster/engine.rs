@@ -92,6 +92,57 @@ struct Provider {
     last_answer: Option<Duration>,
     error: Option<String>,
     failures: u32,
+    /// The failures that were said, each with the time at which it was.
+    said: VecDeque<(String, Duration)>,
+    /// The failure of now is not said, since it was before; this is when it began.
+    unsaid_since: Option<Duration>,
+}
+
+/// A failure that comes again within this time of being said is no news, nor is that it is over.
+const REPEATED_WITHIN: Duration = Duration::from_secs(600);
+
+/// A repeated failure that lasts this long is news all the same: it is not over as was said last.
+const LASTING: Duration = Duration::from_secs(60);
+
+/// How many different failures of a provider are remembered.
+const FAILURES_REMEMBERED: usize = 8;
+
+impl Provider {
+    /// Takes in a failure. Gives it back if it has to be said.
+    fn fail(&mut self, now: Duration, error: String) -> Option<String> {
+        self.failures = self.failures.saturating_add(1);
+        let lasts = self
+            .unsaid_since
+            .is_some_and(|since| now.saturating_sub(since) >= LASTING);
+        if self.error.as_ref() == Some(&error) && !lasts {
+            return None;
+        }
+        let was_failing = self.error.replace(error.clone()).is_some();
+        self.said
+            .retain(|(_, at)| now.saturating_sub(*at) < REPEATED_WITHIN);
+        let repeated = self.said.iter().any(|(said, _)| *said == error);
+        if repeated && !lasts {
+            if !was_failing {
+                self.unsaid_since = Some(now);
+            }
+            return None;
+        }
+        self.said.retain(|(said, _)| *said != error);
+        if self.said.len() == FAILURES_REMEMBERED {
+            self.said.pop_front();
+        }
+        self.said.push_back((error.clone(), now));
+        self.unsaid_since = None;
+        Some(error)
+    }
+
+    /// Takes in an answer. Whether it has to be said that the provider answers again.
+    fn recover(&mut self, now: Duration) -> bool {
+        self.last_answer = Some(now);
+        self.failures = 0;
+        let unsaid = self.unsaid_since.take().is_some();
+        self.error.take().is_some() && !unsaid
+    }
 }
 
 impl Engine {
@@ -196,19 +247,14 @@ impl Engine {
 
     fn answered(&mut self, provider: ProviderId) {
         let now = self.now;
-        let state = self.provider(provider);
-        state.last_answer = Some(now);
-        state.failures = 0;
-        if state.error.take().is_some() {
+        if self.provider(provider).recover(now) {
             self.say(Event::ProviderRecovered { provider });
         }
     }
 
     fn lookup_failed(&mut self, provider: ProviderId, error: String) {
-        let state = self.provider(provider);
-        state.failures = state.failures.saturating_add(1);
-        if state.error.as_ref() != Some(&error) {
-            state.error = Some(error.clone());
+        let now = self.now;
+        if let Some(error) = self.provider(provider).fail(now, error) {
             self.say(Event::ProviderFailed { provider, error });
         }
     }

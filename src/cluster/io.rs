@@ -172,12 +172,20 @@ pub enum Event {
         /// Why not.
         reason: Refusal,
     },
-    /// A provider's lookup failed. Said at the first failure and whenever the error changes.
+    /// A provider's lookup failed. Said at the first failure and whenever the error changes; one that comes
+    /// again within ten minutes, and its end, only if it lasts a minute.
     ProviderFailed {
         /// Who failed.
         provider: ProviderId,
         /// The cause and the remedy, for people.
         error: String,
+    },
+    /// A provider has something to say that the user should know and that is no failure. Said once.
+    ProviderNotice {
+        /// Which provider.
+        provider: ProviderId,
+        /// A sentence for people.
+        message: String,
     },
     /// A provider that had failed answered again.
     ProviderRecovered {

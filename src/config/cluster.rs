@@ -27,8 +27,12 @@ pub const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 /// Where peers come from and what is done with them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClusterConfig {
-    /// The providers, in their configured order. At least one, at most [`ProviderId::MAX`].
+    /// The providers, in their configured order, at most [`ProviderId::MAX`]. None if the configuration says
+    /// that there is to be no cluster; then [`off`](Self::off) says why.
     pub via: Vec<Via>,
+    /// Providers that are left out because an option that they need is `nil` or `:ignore`, each in the user's
+    /// words: `via.dns.dns_name is :ignore`.
+    pub off: Vec<String>,
     /// What is done with the peers.
     pub policy: Policy,
     /// Whether the connections to peers are hidden ones. Default: visible ones.
@@ -125,11 +129,13 @@ impl ClusterConfig {
     pub fn from_layers(layers: Vec<Layer>) -> Result<Self, ConfigError> {
         let Merged {
             chosen,
+            off,
             cluster,
             place,
             mut problems,
         } = merge(layers);
-        if chosen.is_empty() && problems.is_empty() {
+        let mut off: Vec<String> = off.into_iter().collect();
+        if chosen.is_empty() && problems.is_empty() && off.is_empty() {
             problems.push(Problem::Missing {
                 at: place.of("via"),
                 takes: via_takes(&place),
@@ -138,7 +144,7 @@ impl ClusterConfig {
         }
         let mut via = Vec::with_capacity(chosen.len());
         for one in chosen {
-            via.extend(provider(one, &mut problems));
+            via.extend(provider(one, &mut problems, &mut off));
         }
         if via.len() > ProviderId::MAX {
             problems.push(Problem::Other {
@@ -174,6 +180,7 @@ impl ClusterConfig {
         ConfigError::from_problems(problems)?;
         Ok(Self {
             via,
+            off,
             policy,
             hidden,
             refresh_interval,
@@ -182,7 +189,9 @@ impl ClusterConfig {
 }
 
 /// What was chosen; more than one for `multicast` in several dialects.
-fn provider(chosen: Chosen, problems: &mut Vec<Problem>) -> Vec<Via> {
+///
+/// One that needs what was given as nothing is left out, and why goes into `off`.
+fn provider(chosen: Chosen, problems: &mut Vec<Problem>, off: &mut Vec<String>) -> Vec<Via> {
     let name = match chosen.kind {
         Kind::External(module) => return vec![Via::External(module)],
         Kind::Known(name) => name,
@@ -223,7 +232,12 @@ fn provider(chosen: Chosen, problems: &mut Vec<Problem>) -> Vec<Via> {
         via.is_some(),
         "{name} is in the table of options but is not read"
     );
+    let turned_off = section.off();
     problems.extend(section.into_problems());
+    if let Some(why) = turned_off {
+        off.push(why);
+        return Vec::new();
+    }
     via.into_iter().collect()
 }
 
@@ -244,6 +258,7 @@ fn dns(section: &mut Section) -> DnsConfig {
     if section.choice("host_type") == Some("hostname") {
         config.host_type = HostType::Hostname;
     }
+    config.host_template = section.text("host_template");
     config.ipv6 = section.flag("ipv6");
     set(&mut config.nameservers, section.nameservers("nameservers"));
     set(&mut config.lookup_timeout, section.span("lookup_timeout"));

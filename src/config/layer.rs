@@ -65,6 +65,8 @@ impl Chosen {
 #[derive(Debug, Clone)]
 pub struct Layer {
     chosen: Vec<Chosen>,
+    /// `via` says that there is to be no cluster, in the user's words: `via is :ignore`.
+    off: Option<String>,
     cluster: Vec<Entry>,
     /// Options for whichever of the chosen providers takes them.
     loose: Vec<Entry>,
@@ -78,6 +80,7 @@ impl Layer {
     fn new(place: Place, strict: bool) -> Self {
         Self {
             chosen: Vec::new(),
+            off: None,
             cluster: Vec::new(),
             loose: Vec::new(),
             strict,
@@ -193,6 +196,10 @@ impl Layer {
         };
         let mut layer = Self::new(Place::Flags, true);
         for (word, options) in providers {
+            if word == IGNORE {
+                layer.turn_off(&Value::Text(word));
+                continue;
+            }
             let Some(kind) = layer.provider(&Value::Text(word), "--via") else {
                 continue;
             };
@@ -253,13 +260,27 @@ impl Layer {
     fn read_via(&mut self, via: &Value) {
         let before = self.problems.len();
         self.read_via_form(via);
-        if self.chosen.is_empty() && self.problems.len() == before && !via.is_absent() {
-            self.refuse_via("via", "none".into());
+        if self.chosen.is_empty() && self.problems.len() == before && self.off.is_none() {
+            let got = match via {
+                Value::Text(_) => format!("an empty text; {}", super::section::OFF_SWITCH),
+                _ => "none".to_owned(),
+            };
+            self.refuse_via("via", got);
         }
     }
 
+    /// Takes in that `via`, or one of several, is nothing on purpose.
+    fn turn_off(&mut self, said: &Value) {
+        let at = match self.place {
+            Place::Tree(_) => "via".to_owned(),
+            _ => self.place.of("via"),
+        };
+        self.off.get_or_insert(format!("{at} is {}", said.shown()));
+    }
+
     fn read_via_form(&mut self, via: &Value) {
-        if via.is_absent() {
+        if via.is_absent() || via.text().is_some_and(|text| text.trim() == IGNORE) {
+            self.turn_off(via);
             return;
         }
         // `via: :dns` has its options beside it; "via" alone as a place says so to `settle_loose`.
@@ -291,6 +312,7 @@ impl Layer {
                         Value::List(_) if item.text().is_none() => {
                             self.refuse_via("via", item.shown())
                         }
+                        _ if item.text().is_some_and(|text| text == IGNORE) => self.turn_off(item),
                         // A word in a list cannot have its options beside it.
                         _ if item.text().is_some() => {
                             if let Some(kind) = self.provider(item, "via") {
@@ -395,6 +417,9 @@ impl Layer {
     }
 }
 
+/// What `via` is where there is to be no cluster; `nil` and `undefined` say the same.
+pub(super) const IGNORE: &str = "ignore";
+
 /// Variables that start with `RENDEZ_` and are no options: they have readers of their own.
 const OTHER_VARIABLES: [&str; 4] = ["cookie", "config", "log", "log_format"];
 
@@ -479,6 +504,8 @@ fn spelling(name: &str, groups: &[&'static Group]) -> String {
 /// Layers put together: the providers, each with its options, and the cluster's.
 pub(super) struct Merged {
     pub chosen: Vec<Chosen>,
+    /// The highest layer that says anything about providers says that there is to be no cluster.
+    pub off: Option<String>,
     pub cluster: Vec<Entry>,
     pub place: Place,
     pub problems: Vec<Problem>,
@@ -487,7 +514,13 @@ pub(super) struct Merged {
 /// Puts layers together, the highest first.
 pub(super) fn merge(layers: Vec<Layer>) -> Merged {
     let mut problems = Vec::new();
-    let choosing = layers.iter().position(|layer| !layer.chosen.is_empty());
+    let choosing = layers
+        .iter()
+        .position(|layer| !layer.chosen.is_empty() || layer.off.is_some());
+    let off = choosing
+        .map(|index| &layers[index])
+        .filter(|layer| layer.chosen.is_empty())
+        .and_then(|layer| layer.off.clone());
     let mut chosen: Vec<Chosen> = choosing.map_or_else(Vec::new, |index| {
         layers[index]
             .chosen
@@ -538,6 +571,7 @@ pub(super) fn merge(layers: Vec<Layer>) -> Merged {
     }
     Merged {
         chosen,
+        off,
         cluster,
         place,
         problems,

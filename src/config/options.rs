@@ -59,6 +59,15 @@ pub const PROVIDERS: &[Group] = &[
                 example: "hostname",
             },
             Opt {
+                name: "host_template",
+                takes: Takes::Text,
+                default: Words(
+                    "what host_type says; the first label of a host name if the own node has a short name (-sname)",
+                ),
+                doc: "What stands after the @ of the nodes, made of what was found: {ip}, {ip-dashed} (10-1-2-3), {label} (the host name up to its first dot), {host}.",
+                example: "{ip-dashed}.prod.pod.cluster.local",
+            },
+            Opt {
                 name: "ipv6",
                 takes: Takes::Flag,
                 default: Words(

@@ -31,6 +31,9 @@ pub(crate) struct Entry {
     pub value: Value,
 }
 
+/// What to do about a value that is empty because the environment variable behind it is.
+pub(super) const OFF_SWITCH: &str = "if a variable is empty where it should have a value, set it; to start without a cluster, give nil or :ignore";
+
 /// A name to look up, and the name part of the nodes behind it if it is not the general one.
 pub(crate) type DnsPair = (Option<String>, String);
 
@@ -41,6 +44,10 @@ pub(crate) struct Section {
     /// Where an option that is not there would stand.
     place: Place,
     problems: Vec<Problem>,
+    /// The options that were given as nothing, as the user wrote them, and what was given.
+    absent: Vec<Entry>,
+    /// An option that is needed was given as nothing, so that there is nothing to be done: in the user's words.
+    off: Option<String>,
 }
 
 impl Section {
@@ -60,6 +67,8 @@ impl Section {
             options,
             place: place.clone(),
             problems: Vec::new(),
+            absent: Vec::new(),
+            off: None,
         };
         for entry in given {
             if !options.iter().any(|option| option.name == entry.name) {
@@ -77,7 +86,9 @@ impl Section {
                 section.problems.push(problem);
             } else if section.entries.iter().any(|other| other.name == entry.name) {
                 section.problems.push(Problem::Twice { at: entry.at });
-            } else if !entry.value.is_absent() {
+            } else if entry.value.is_absent() || is_ignore(&entry.value) {
+                section.absent.push(entry);
+            } else {
                 section.entries.push(entry);
             }
         }
@@ -87,6 +98,11 @@ impl Section {
     /// Ends the reading.
     pub fn into_problems(self) -> Vec<Problem> {
         self.problems
+    }
+
+    /// Why there is nothing to be done: an option that is needed was given as `nil` or `:ignore`.
+    pub fn off(&self) -> Option<String> {
+        self.off.clone()
     }
 
     /// Whether the option was given.
@@ -123,6 +139,11 @@ impl Section {
         );
         let Some(entry) = self.entries.iter().find(|entry| entry.name == name) else {
             if option.default == Default::Required {
+                if let Some(entry) = self.absent.iter().find(|entry| entry.name == name) {
+                    self.off
+                        .get_or_insert(format!("{} is {}", entry.at, entry.value.shown()));
+                    return None;
+                }
                 self.problems.push(Problem::Missing {
                     at: self.place.of(name),
                     takes: option.takes.words().into_owned(),
@@ -131,20 +152,25 @@ impl Section {
             }
             return None;
         };
-        reader(&entry.value, option.takes)
-            .map_err(|why| {
-                let got = match (why, option.takes) {
-                    (None, Takes::Secret) => entry.value.kind().to_owned(),
-                    (None, _) => entry.value.shown(),
-                    (Some(why), _) => why,
-                };
-                self.problems.push(Problem::Refused {
-                    at: entry.at.clone(),
-                    takes: option.takes.words().into_owned(),
-                    got,
-                });
-            })
-            .ok()
+        let is_blank = matches!(&entry.value, Value::Text(text) if text.trim().is_empty());
+        let read = if is_blank && option.default == Default::Required {
+            Err(Some(format!("an empty text; {OFF_SWITCH}")))
+        } else {
+            reader(&entry.value, option.takes)
+        };
+        read.map_err(|why| {
+            let got = match (why, option.takes) {
+                (None, Takes::Secret) => entry.value.kind().to_owned(),
+                (None, _) => entry.value.shown(),
+                (Some(why), _) => why,
+            };
+            self.problems.push(Problem::Refused {
+                at: entry.at.clone(),
+                takes: option.takes.words().into_owned(),
+                got,
+            });
+        })
+        .ok()
     }
 
     pub fn flag(&mut self, name: &str) -> Option<bool> {
@@ -407,6 +433,11 @@ impl Section {
     }
 }
 
+/// Whether the value is the atom `ignore`, as in `dns_name: System.get_env("PEERS") || :ignore`.
+fn is_ignore(value: &Value) -> bool {
+    matches!(value, Value::Word(word) if word == super::layer::IGNORE)
+}
+
 /// Names with values: a table, `{name, value}` pairs, or text: `name=value,name=value,name`.
 fn pairs(value: &Value) -> Result<Vec<(String, Vec<String>)>, Option<String>> {
     let refuse_unnamed =
@@ -620,7 +651,15 @@ fn address(value: &Value) -> Option<IpAddr> {
             8 => numbers::<u16, 8>(items).map(|groups| Ipv6Addr::from(groups).into()),
             _ => None,
         },
-        other => other.text()?.trim().parse().ok(),
+        other => {
+            let text = other.text()?;
+            let text = text.trim();
+            let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
+            match bare {
+                Some(bare) => bare.parse().ok().map(IpAddr::V6),
+                None => text.parse().ok(),
+            }
+        }
     }
 }
 
@@ -640,7 +679,7 @@ fn nameserver(value: &Value) -> Option<SocketAddr> {
     endpoint(value, DNS_PORT)
 }
 
-/// `10.0.0.2`, `10.0.0.2:5353`, `[fd00::2]:5353`, an address tuple, or `{Address, Port}`.
+/// `10.0.0.2`, `10.0.0.2:5353`, `fd00::2`, `[fd00::2]`, `[fd00::2]:5353`, an address tuple, or `{Address, Port}`.
 fn endpoint(value: &Value, default: u16) -> Option<SocketAddr> {
     if let Value::Tuple(items) = value
         && let [ip, Value::Int(port)] = items.as_slice()

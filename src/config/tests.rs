@@ -143,7 +143,7 @@ fn words_that_are_no_provider_are_refused_with_the_nearest() {
         assert!(message.starts_with("via"), "{shown}: {message}");
         assert!(message.contains(" takes "), "{shown}: {message}");
     }
-    for absent in [table([]), table([("via", word("nil"))]), list([])] {
+    for absent in [table([]), list([])] {
         let message = refused(absent);
         assert!(
             message.starts_with("via is missing; it takes self, list, dns"),
@@ -151,6 +151,65 @@ fn words_that_are_no_provider_are_refused_with_the_nearest() {
         );
     }
     assert!(refused(Value::Int(1)).contains("options by name"));
+}
+
+#[test]
+fn an_unset_variable_turns_the_cluster_off_where_the_configuration_says_so() {
+    let dns = |name: Value| table([("via", word("dns")), ("dns_name", name)]);
+    for (options, why) in [
+        (table([("via", word("ignore"))]), "via is :ignore"),
+        (table([("via", "ignore".into())]), "via is \"ignore\""),
+        (table([("via", word("nil"))]), "via is :nil"),
+        (table([("via", word("undefined"))]), "via is :undefined"),
+        (table([("via", list([word("ignore")]))]), "via is :ignore"),
+        // What stands beside it is for the day on which the variable is set.
+        (
+            table([("via", word("ignore")), ("dns_name", "a".into())]),
+            "via is :ignore",
+        ),
+        (dns(word("nil")), "dns_name is :nil"),
+        (dns(word("ignore")), "dns_name is :ignore"),
+        (
+            table([("via", table([("dns", table([("dns_name", word("nil"))]))]))]),
+            "via.dns.dns_name is :nil",
+        ),
+        (
+            table([("via", word("file")), ("path", word("undefined"))]),
+            "path is :undefined",
+        ),
+    ] {
+        let config = ClusterConfig::from_value(&options).unwrap();
+        assert_eq!(config.via, []);
+        assert_eq!(config.off, [why]);
+    }
+    // One of several is left out.
+    let several = table([(
+        "via",
+        table([
+            ("dns", table([("dns_name", word("nil"))])),
+            ("epmd", list([])),
+        ]),
+    )]);
+    let config = ClusterConfig::from_value(&several).unwrap();
+    assert_eq!(config.via.len(), 1);
+    assert_eq!(config.off, ["via.dns.dns_name is :nil"]);
+    let several = table([("via", list([word("ignore"), word("epmd")]))]);
+    assert_eq!(ClusterConfig::from_value(&several).unwrap().via.len(), 1);
+}
+
+#[test]
+fn an_empty_variable_is_an_error_that_names_the_off_switch() {
+    for options in [
+        table([("via", "".into())]),
+        table([("via", word("dns")), ("dns_name", "".into())]),
+        table([("via", word("http")), ("url", " ".into())]),
+    ] {
+        let message = refused(options);
+        assert!(
+            message.contains("an empty text") && message.contains("give nil or :ignore"),
+            "{message}"
+        );
+    }
 }
 
 #[test]

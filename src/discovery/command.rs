@@ -12,6 +12,10 @@ use tokio::time::timeout;
 
 use super::names::{self, MAX_BYTES};
 use super::polling::{Answer, Poll, PollError, Polling};
+use crate::name::NodeName;
+
+/// When a program is run again that printed nothing where it had printed names before.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// How much of what the program prints as errors is kept, from its end.
 const KEPT: usize = 4096;
@@ -56,7 +60,9 @@ impl CommandConfig {
 /// Makes the provider.
 ///
 /// The program prints names as [`names::read`] takes them, ends, and says by its exit status whether they are
-/// all: any status but 0 is a failure, whatever was printed, and the names of the run before stand. It has its
+/// all: any status but 0 is a failure, whatever was printed, and the names of the run before stand. A program that
+/// prints nothing, as a pipeline does whose first part has failed, says "nobody" only if it does so twice in a row;
+/// an empty JSON array says it at once. The program has its
 /// own process group; when it takes too long, prints more than a megabyte, or the provider is to stop, the
 /// whole group is killed.
 ///
@@ -66,11 +72,7 @@ pub fn command(config: &CommandConfig) -> Result<Polling<Program>, String> {
     let [program, arguments @ ..] = config.command.as_slice() else {
         return Err("command is empty; name a program".into());
     };
-    let source = Program {
-        program: program.clone(),
-        arguments: arguments.to_vec(),
-        timeout: config.timeout,
-    };
+    let source = Program::new(program, arguments, config.timeout);
     Ok(Polling::new(source, config.interval))
 }
 
@@ -79,6 +81,10 @@ pub struct Program {
     program: String,
     arguments: Vec<String>,
     timeout: Duration,
+    /// What the last run printed.
+    names: Vec<NodeName>,
+    /// The last run printed nothing where the one before had printed names.
+    silent: bool,
 }
 
 impl fmt::Debug for Program {
@@ -112,11 +118,28 @@ impl Poll for Program {
         drop(wanted);
         let names =
             names::read(&output).map_err(|error| failed(format!("in what it printed, {error}")))?;
+        let blank = output.trim_ascii().is_empty();
+        if blank && !self.names.is_empty() && !self.silent {
+            self.silent = true;
+            return Ok(Answer::new(self.names.clone(), Some(AGAIN)));
+        }
+        self.silent = false;
+        self.names.clone_from(&names);
         Ok(Answer::new(names, None))
     }
 }
 
 impl Program {
+    fn new(program: &str, arguments: &[String], timeout: Duration) -> Self {
+        Self {
+            program: program.to_owned(),
+            arguments: arguments.to_vec(),
+            timeout,
+            names: Vec::new(),
+            silent: false,
+        }
+    }
+
     fn spawn(&self) -> std::io::Result<Child> {
         // The BEAM leaves its sockets open to what a library in it starts. A program that outlived its node would
         // keep the node's port taken and, by the connection to EPMD, its name.
@@ -247,11 +270,7 @@ mod tests {
     use std::time::Instant;
 
     fn sh(script: &str, within: Duration) -> Program {
-        Program {
-            program: "sh".into(),
-            arguments: vec!["-c".into(), script.into()],
-            timeout: within,
-        }
+        Program::new("sh", &["-c".into(), script.into()], within)
     }
 
     async fn poll(script: &str) -> Result<Vec<String>, String> {
@@ -267,6 +286,28 @@ mod tests {
         assert_eq!(names.unwrap(), ["a@x", "c@x"]);
         assert_eq!(poll("echo '[\"a@x\"]'").await.unwrap(), ["a@x"]);
         assert_eq!(poll("true").await.unwrap(), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn a_program_that_prints_nothing_once_has_not_said_that_nobody_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let printed = folder.path().join("printed");
+        let script = format!("cat {}", printed.display());
+        let mut program = sh(&script, Duration::from_secs(30));
+        let mut prints = async |text: &str| {
+            fs::write(&printed, text).unwrap();
+            program.poll().await.unwrap()
+        };
+        let known = vec!["a@x".parse().unwrap()];
+        assert_eq!(prints("").await.nodes, []);
+        assert_eq!(prints("a@x\n").await.nodes, known);
+        let doubted = prints("\n").await;
+        assert_eq!((doubted.nodes, doubted.ttl), (known.clone(), Some(AGAIN)));
+        assert_eq!(prints("a@x\n").await.nodes, known);
+        assert_eq!(prints("").await.nodes, known);
+        assert_eq!(prints("").await.nodes, []);
+        assert_eq!(prints("a@x\n").await.nodes, known);
+        assert_eq!(prints("[]").await.nodes, [], "said in so many words");
     }
 
     #[tokio::test]
@@ -291,11 +332,7 @@ mod tests {
             error.is_ok(),
             "errors without end do not block it: {error:?}"
         );
-        let mut missing = Program {
-            program: "/nonexistent/peers".into(),
-            arguments: vec![],
-            timeout: Duration::from_secs(1),
-        };
+        let mut missing = Program::new("/nonexistent/peers", &[], Duration::from_secs(1));
         let error = missing.poll().await.unwrap_err().0;
         assert!(
             error.starts_with("/nonexistent/peers: cannot be started"),

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::Context;
+use super::address::plain;
 use super::polling::{Answer, Poll, PollError, Polling};
 use crate::epmd::codec::{Name, NodeType};
 use crate::epmd::{Client, EpmdError, port_from_env};
@@ -439,8 +440,7 @@ impl Poll for Epmd {
 
 /// The host as it stands in its nodes' names.
 fn host_part(given: &str, own: Option<&NodeName>) -> String {
-    let bare = given.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
-    let given = bare.unwrap_or(given);
+    let given = &*plain(given);
     match own {
         Some(own) if given == "localhost" => own.host().to_owned(),
         None if given == "localhost" => system_host().unwrap_or_else(|| "localhost".into()),

@@ -24,6 +24,8 @@ pub enum Observation {
     /// The ports on which nodes listen, as far as the source knows them, in place of what the provider said
     /// of ports before. It says nothing about who is there.
     Ports(Vec<(NodeName, u16)>),
+    /// Something that the user should know once and that is no failure: a sentence.
+    Notice(String),
 }
 
 /// An observation and who made it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::names;
 use super::polling::{Answer, Poll, PollError, Polling};
-use super::watched::Watched;
+use super::watched::{EMPTY, Watched};
 use crate::name::NodeName;
 
 /// Which file, and how often to look at it.
@@ -31,7 +31,8 @@ impl FileConfig {
 /// Makes the provider.
 ///
 /// A file that is missing or has a mistake in it is a failure: the names that were in it before stand.
-/// An empty file is an answer: there are no peers.
+/// An empty file is an answer: there are no peers. Where there were some, it has to be empty for two seconds,
+/// since many programs truncate a file before they write it anew.
 #[must_use]
 pub fn file(config: &FileConfig) -> Polling<NamesInFile> {
     let source = NamesInFile {
@@ -61,7 +62,10 @@ impl Poll for NamesInFile {
             self.names = Some(read);
         }
         match &self.names {
-            Some(Ok(names)) => Ok(Answer::new(names.clone(), None)),
+            Some(Ok(names)) => {
+                let soon = self.file.doubts().then_some(EMPTY);
+                Ok(Answer::new(names.clone(), soon))
+            }
             Some(Err(error)) => Err(PollError(error.clone())),
             None => Err(PollError("the file has not been read".into())),
         }
@@ -97,7 +101,13 @@ mod tests {
             let error = source.poll().await.unwrap_err().0;
             assert!(error.contains("peers: line 3"), "{error}");
         }
+        fs::write(&path, "a@x\n").unwrap();
+        assert_eq!(source.poll().await.unwrap().nodes.len(), 1);
         fs::write(&path, "").unwrap();
+        let doubted = Answer::new(vec!["a@x".parse().unwrap()], Some(EMPTY));
+        assert_eq!(source.poll().await.unwrap(), doubted);
+        tokio::time::pause();
+        tokio::time::advance(EMPTY).await;
         assert_eq!(source.poll().await.unwrap(), Answer::default());
     }
 }

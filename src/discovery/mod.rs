@@ -3,6 +3,7 @@
 //! A provider never connects to anything it finds and never decides. It tells its [`Feed`] what it
 //! learnt: a complete answer, a failure, an announcement or a goodbye.
 
+mod address;
 #[cfg(any(feature = "ec2", feature = "rancher"))]
 mod app_name;
 mod build;
@@ -14,6 +15,8 @@ pub mod epmd;
 mod external;
 mod feed;
 mod file;
+#[cfg(any(feature = "dns", feature = "kubernetes", feature = "ec2"))]
+mod host_template;
 pub mod hosts_file;
 pub mod http;
 pub mod kubernetes;

@@ -3,6 +3,7 @@
 //! A source says how to ask once ([`Poll`]); [`Polling`] makes a [`Provider`] of it. When to ask
 //! next is [`Pace`]'s to say, a pure rule that is tested on its own.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::time::Duration;
 
@@ -37,6 +38,18 @@ pub struct Answer {
     /// host of several did not answer. `nodes` then holds what is known, with what the failed part
     /// said the last time that it spoke.
     pub trouble: Option<PollError>,
+    /// What the user should know although it is no failure. [`Polling`] tells each once.
+    pub notices: Vec<Notice>,
+}
+
+/// Something about an answer that the user should know and that is no failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// What it is about. Of several notices about one thing the first is told; the others, which differ in
+    /// details such as an address, are not.
+    pub about: String,
+    /// A sentence for the user.
+    pub text: String,
 }
 
 impl Answer {
@@ -120,6 +133,8 @@ impl<P: Poll> Provider for Polling<P> {
 struct Known {
     nodes: Option<Vec<NodeName>>,
     ports: Vec<(NodeName, u16)>,
+    /// What the notices were about that were told.
+    noticed: HashSet<String>,
 }
 
 /// Passes on what came of a poll, and says it to the pace.
@@ -129,6 +144,7 @@ async fn tell(feed: &Feed, known: &mut Known, polled: Result<Answer, PollError>)
         mut ports,
         ttl,
         trouble,
+        notices,
     } = match polled {
         Ok(answer) => answer,
         Err(error) => {
@@ -151,6 +167,11 @@ async fn tell(feed: &Feed, known: &mut Known, polled: Result<Answer, PollError>)
         feed.tell(Observation::Snapshot(nodes.clone())).await;
     }
     known.nodes = Some(nodes);
+    for Notice { about, text } in notices {
+        if known.noticed.insert(about) {
+            feed.tell(Observation::Notice(text)).await;
+        }
+    }
     match trouble {
         None => Outcome::Answered { changed, ttl },
         Some(error) => {
@@ -458,6 +479,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_notice_is_told_once_whatever_its_details() {
+        let answer = |text: &str| {
+            let notice = Notice {
+                about: "the same thing".into(),
+                text: text.into(),
+            };
+            Ok(Answer {
+                notices: vec![notice],
+                ..Answer::new(names(&["a@h"]), None)
+            })
+        };
+        let mut rig = Rig::start(Duration::ZERO, [answer("first"), answer("second")]);
+        let snapshot = Observation::Snapshot(names(&["a@h"]));
+        assert_eq!(rig.observation().await, snapshot);
+        assert_eq!(rig.observation().await, Observation::Notice("first".into()));
+        assert_eq!(rig.observation().await, snapshot);
+        assert_eq!(rig.observation().await, Observation::Failed("end".into()));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn snapshots_are_sorted_without_duplicates_and_failures_told() {
         let mut rig = Rig::start(
             Duration::ZERO,
@@ -480,6 +521,7 @@ mod tests {
     async fn a_partial_answer_is_a_snapshot_only_when_it_is_news() {
         let partial = |nodes: &[&str]| {
             Ok(Answer {
+                notices: vec![],
                 nodes: names(nodes),
                 ttl: None,
                 ports: vec![],

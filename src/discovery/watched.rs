@@ -12,7 +12,7 @@ use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::names::MAX_BYTES;
 
@@ -29,12 +29,19 @@ const SETTLING: u32 = 20;
 /// ticks of two seconds, so what changed that recently is read again next time.
 const TICK: Duration = Duration::from_secs(2);
 
+/// How long a file has to be empty before it counts as empty, where it had content before.
+pub(super) const EMPTY: Duration = Duration::from_secs(2);
+
 /// Reads one of several files, the first that there is.
 #[derive(Debug)]
 pub(super) struct Watched {
     paths: Vec<PathBuf>,
     /// What was read last.
     seen: Option<Seen>,
+    /// Whether there was anything in it.
+    had_content: bool,
+    /// Since when a file that had content has none. It may be about to be written.
+    empty_since: Option<Instant>,
     /// A reading that took too long. There is never a second beside it: each holds a thread.
     reading: Option<JoinHandle<Reading>>,
 }
@@ -77,13 +84,17 @@ impl Watched {
         Self {
             paths,
             seen: None,
+            had_content: false,
+            empty_since: None,
             reading: None,
         }
     }
 
     /// Reads the first of the files that exists; `None` if it is as it was last time.
     ///
-    /// A file that is being written to is waited for, up to some seconds.
+    /// A file that is being written to is waited for, up to some seconds. A file that has become empty counts as
+    /// unchanged until it was seen empty twice, [`EMPTY`] apart: many programs truncate a file before they write
+    /// it anew.
     ///
     /// # Errors
     /// A sentence for the user if none of the files exists, it cannot be read, or it is too large.
@@ -105,8 +116,22 @@ impl Watched {
         let Some(Found { content, seen }) = found? else {
             return Ok(None);
         };
+        let is_empty = content.bytes.trim_ascii().is_empty();
+        if is_empty && self.had_content {
+            let since = *self.empty_since.get_or_insert_with(Instant::now);
+            if since.elapsed() < EMPTY {
+                return Ok(None);
+            }
+        }
+        self.had_content = !is_empty;
+        self.empty_since = None;
         self.seen = seen;
         Ok(Some(content))
+    }
+
+    /// Whether the file has become empty and should be looked at again soon.
+    pub fn doubts(&self) -> bool {
+        self.empty_since.is_some()
     }
 }
 
@@ -242,6 +267,36 @@ mod tests {
 
         fs::remove_file(&path).unwrap();
         assert!(watched.read().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_truncated_before_it_is_written_anew_is_not_empty_meanwhile() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("peers");
+        let mut watched = Watched::new(vec![path.clone()]);
+        write(&path, "").unwrap();
+        let bytes = watched.read().await.unwrap().unwrap().bytes;
+        assert_eq!(bytes, b"", "at first there is nothing to lose");
+        write(&path, "a@x").unwrap();
+        assert!(watched.read().await.unwrap().is_some());
+
+        tokio::time::pause();
+        for blank in ["", "\n"] {
+            write(&path, blank).unwrap();
+            old(&path);
+            assert_eq!(watched.read().await, Ok(None));
+            assert!(watched.doubts());
+            tokio::time::advance(EMPTY / 2).await;
+            assert_eq!(watched.read().await, Ok(None));
+            write(&path, "b@x").unwrap();
+            assert_eq!(watched.read().await.unwrap().unwrap().bytes, b"b@x");
+            assert!(!watched.doubts());
+        }
+        write(&path, "").unwrap();
+        assert_eq!(watched.read().await, Ok(None));
+        tokio::time::advance(EMPTY).await;
+        assert_eq!(watched.read().await.unwrap().unwrap().bytes, b"");
+        assert!(!watched.doubts());
     }
 
     #[tokio::test]

@@ -113,6 +113,9 @@ fn tell(event: &Event, sources: &[Source]) {
         Event::ProviderFailed { provider, error } => {
             tracing::warn!(via = named(provider), "the provider failed: {error}");
         }
+        Event::ProviderNotice { provider, message } => {
+            tracing::warn!(via = named(provider), "{message}");
+        }
         Event::ProviderRecovered { provider } => {
             tracing::info!(via = named(provider), "the provider answers again");
         }

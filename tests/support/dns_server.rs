@@ -31,6 +31,9 @@ pub enum Reply {
     Names(Vec<String>),
     /// The name is another name for this one.
     Alias(String),
+    /// What there is about this other name, with the other name as the owner of the records and without a word
+    /// on how the two belong together, as from a server that rewrites questions.
+    Rewritten(String),
     /// The name exists, without any address.
     NoData,
     /// The name does not exist. So does no name about which nothing was said.
@@ -315,6 +318,7 @@ impl Handler {
                         .push(Record::from_rdata(name, zone.ttl, data));
                     name = other;
                 }
+                Some(Reply::Rewritten(other)) => name = full(other).parse().unwrap(),
                 reply => break reply.cloned().unwrap_or(Reply::NoName),
             }
         };
@@ -351,7 +355,11 @@ impl Handler {
                 });
                 response.answers.extend(records);
             }
-            Reply::Services(_) | Reply::Names(_) | Reply::NoData | Reply::Alias(_) => {}
+            Reply::Services(_)
+            | Reply::Names(_)
+            | Reply::NoData
+            | Reply::Alias(_)
+            | Reply::Rewritten(_) => {}
             Reply::NoName => response.code = ResponseCode::NXDomain,
             Reply::Error(code) => response.code = code,
             Reply::Silence => return None,

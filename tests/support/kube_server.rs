@@ -36,6 +36,8 @@ struct State {
     /// What every question is answered with instead.
     failure: Option<(u16, Value)>,
     silent: bool,
+    /// The client's role has the verb list, and not the verb watch.
+    list_only: bool,
 }
 
 #[derive(Clone)]
@@ -68,6 +70,7 @@ impl KubeServer {
             events: Vec::new(),
             watches: Vec::new(),
             failure: None,
+            list_only: false,
             silent: false,
         }));
         let shared = Arc::clone(&state);
@@ -155,6 +158,11 @@ impl KubeServer {
     pub fn fail(&self, failure: Option<(u16, Value)>) {
         self.state().failure = failure;
         self.cut();
+    }
+
+    /// Lets clients list and not watch from now on.
+    pub fn forbid_watches(&self) {
+        self.state().list_only = true;
     }
 
     /// Answers nothing from now on, or again.
@@ -276,6 +284,12 @@ impl State {
         };
         if !matches!(asked.value("watch"), Some("true" | "1")) {
             return json(200, &self.list(resource, asked));
+        }
+        if self.list_only {
+            let message = format!(
+                "{resource} is forbidden: User \"system:serviceaccount:prod:default\" cannot watch resource \"{resource}\""
+            );
+            return json(403, &status(403, "Forbidden", &message));
         }
         let from: u64 = asked
             .value("resourceVersion")

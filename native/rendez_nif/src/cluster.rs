@@ -119,11 +119,18 @@ impl Cluster {
         if env.monitor(&cluster, &owner).is_none() {
             return Err("the owner of the cluster is not alive".into());
         }
-        let warnings: Vec<(String, String)> = cluster
-            .driver
-            .sources()
-            .iter()
+        let left_out = configuration.cluster.off.iter().map(|why| {
+            // As the user wrote it: via.dns.dns_name is nil.
+            let provider = why.split('.').nth(1).unwrap_or("via");
+            (
+                provider.to_owned(),
+                format!("{why}, so that this provider is left out"),
+            )
+        });
+        let sources = cluster.driver.sources().iter();
+        let warnings: Vec<(String, String)> = sources
             .filter_map(|source| Some((source.name().to_owned(), source.warning()?.to_owned())))
+            .chain(left_out)
             .collect();
         runtime.spawn(async move {
             // Not from the call: a scheduler must not send with an environment of its own.

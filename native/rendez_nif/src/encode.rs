@@ -130,6 +130,11 @@ fn event<'a>(env: Env<'a>, event: &Event, sources: &[Source]) -> (Atom, Term<'a>
             map.with(atoms::provider(), name_of(sources, *provider))
                 .with(atoms::message(), error),
         ),
+        Event::ProviderNotice { provider, message } => (
+            atoms::provider_warning(),
+            map.with(atoms::provider(), name_of(sources, *provider))
+                .with(atoms::message(), message),
+        ),
         Event::ProviderRecovered { provider } => (
             atoms::provider_recovered(),
             map.with(atoms::provider(), name_of(sources, *provider)),

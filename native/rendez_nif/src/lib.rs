@@ -22,7 +22,7 @@ use cluster::Cluster;
 mod atoms {
     //! Every atom that the library makes, made once.
     rustler::atoms! {
-        ok, error, rendez,
+        ok, error, rendez, off,
         // What is asked for.
         connect, disconnect, event, status, stopped, resolved, looked_up, timeout, busy,
         // What is reported and observed.
@@ -107,8 +107,13 @@ fn refresh(env: Env<'_>, cluster: ResourceArc<Cluster>) -> Term<'_> {
 #[rustler::nif(schedule = "DirtyCpu")]
 fn check<'a>(env: Env<'a>, options: Term<'a>) -> Term<'a> {
     guarded(env, || {
-        cluster::configuration(options)?;
-        Ok(atoms::ok())
+        use rustler::Encoder;
+        let configured = cluster::configuration(options)?.cluster;
+        Ok(if configured.via.is_empty() {
+            (atoms::off(), configured.off.join(" and ")).encode(env)
+        } else {
+            atoms::ok().encode(env)
+        })
     })
 }
 

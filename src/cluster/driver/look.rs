@@ -39,6 +39,9 @@ pub struct Found {
 /// # Errors
 /// [`SetupError::TooManyProviders`].
 pub async fn look(sources: &[Source], within: Duration) -> Result<Found, SetupError> {
+    if sources.is_empty() {
+        return Ok(Found::default());
+    }
     let deadline = Instant::now() + within;
     let signals = Arc::new(SignalSender::new());
     let (sender, mut observations) = mpsc::channel(OBSERVATIONS);
@@ -107,7 +110,7 @@ impl View {
             Observation::Gone(node) => {
                 self.nodes.remove(&node);
             }
-            Observation::Ports(_) => {}
+            Observation::Ports(_) | Observation::Notice(_) => {}
         }
     }
 }

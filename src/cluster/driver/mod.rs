@@ -398,6 +398,10 @@ impl<O: Outlet> Driver<O> {
             },
             Observation::Gone(node) => Input::Gone { provider, node },
             Observation::Ports(ports) => return self.ports.replace(provider, ports),
+            Observation::Notice(message) => {
+                let event = crate::cluster::Event::ProviderNotice { provider, message };
+                return self.outlet.deliver(Action::Event(event));
+            }
         });
     }
 

@@ -12,15 +12,13 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use hickory_resolver::proto::op::{
-    DnsRequestOptions, Edns, Message, MessageType, OpCode, Query, ResponseCode,
-};
+use hickory_resolver::proto::op::{DnsRequestOptions, Edns, Message, MessageType, OpCode, Query};
 use hickory_resolver::proto::rr::{Name, RecordType};
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::records::Records;
+use super::answer::{self, Meaning};
 use super::servers::Reply;
 
 /// A full name and the type of its records.
@@ -125,7 +123,7 @@ async fn exchange(
                 && let Some((index, query, _)) = waiting.remove(&id)
             {
                 heard = Instant::now();
-                replies[index] = reply(message, &query);
+                replies[index] = reply(&message, &query);
             }
         } else if again <= Instant::now() && again < deadline.min(heard + silence) {
             for (_, _, packet) in waiting.values() {
@@ -153,30 +151,20 @@ fn packet(id: u16, query: &Query, edns: bool) -> io::Result<Vec<u8>> {
 }
 
 /// `None` if the answer is not the last word.
-fn reply(message: Message, query: &Query) -> Option<Reply> {
-    if message.metadata.truncation {
-        return None;
-    }
-    let Message {
-        metadata,
-        mut answers,
-        additionals,
-        ..
-    } = message;
-    let last = Records::follow(query.name(), &mut answers);
-    let records = Records::read(&answers, &additionals, query.query_type());
-    match metadata.response_code {
-        ResponseCode::NoError if !records.items.is_empty() => Some(Reply::Found(records)),
-        // An alias whose target is not in the answer has to be followed.
-        ResponseCode::NoError if last == *query.name() => Some(Reply::NoData { ttl: None }),
-        ResponseCode::NXDomain => Some(Reply::NoName),
-        _ => None,
+fn reply(message: &Message, query: &Query) -> Option<Reply> {
+    match answer::read(query.name(), query.query_type(), message) {
+        Meaning::Found(records) => Some(Reply::Found(records)),
+        Meaning::NoData { ttl } => Some(Reply::NoData { ttl }),
+        Meaning::NoName => Some(Reply::NoName),
+        // An alias has to be followed, and another server may know better.
+        Meaning::Alias { .. } | Meaning::Fails(_) => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hickory_resolver::proto::op::ResponseCode;
     use std::collections::HashSet;
 
     #[tokio::test]

@@ -8,6 +8,8 @@ use std::time::Duration;
 use hickory_resolver::proto::rr::{self, Name};
 
 use crate::discovery::Context;
+use crate::discovery::address::plain;
+use crate::discovery::host_template::{HostTemplate, address_in};
 use crate::name::NodeName;
 
 /// What the `dns` provider can be told.
@@ -31,8 +33,13 @@ pub struct DnsConfig {
     pub record_type: Vec<RecordType>,
     /// What stands after the `@` of the nodes.
     pub host_type: HostType,
+    /// What stands after the `@` of the nodes, made by a template of what was found: `{ip}`, `{ip-dashed}`,
+    /// `{label}` (the host name up to its first dot), `{host}`. `None`: the address or the host name, as
+    /// [`host_type`](Self::host_type) says, and of the latter only the first label if the own node's name is
+    /// short (`-sname`).
+    pub host_template: Option<String>,
     /// `Some(true)`: IPv6 addresses (AAAA) only. `Some(false)`: IPv4 addresses (A) only. `None`: the
-    /// family of the own node's host if that is an address, otherwise both. A node has one name, so
+    /// family of the own node's host if that is an address, or a name made of one (`10-1-2-3.…`), otherwise both. A node has one name, so
     /// asking for both where nodes are named by one makes a second name that nobody has.
     pub ipv6: Option<bool>,
     /// Name servers to ask instead of the system's. The system's search domains still hold.
@@ -60,6 +67,7 @@ impl DnsConfig {
             app_name: None,
             record_type: vec![RecordType::default()],
             host_type: HostType::default(),
+            host_template: None,
             ipv6: None,
             nameservers: Vec::new(),
             lookup_timeout: Self::LOOKUP_TIMEOUT,
@@ -111,14 +119,48 @@ impl DnsConfig {
         Ok(Checked {
             names,
             host_type: self.host_type,
+            template: self.template()?,
             families: families(self.ipv6, own_host),
         })
+    }
+
+    /// The template, of which every placeholder stands for something that the lookups find out.
+    fn template(&self) -> Result<Option<HostTemplate>, InvalidDnsConfig> {
+        let Some(text) = &self.host_template else {
+            return Ok(None);
+        };
+        let refuse = |reason: String| InvalidDnsConfig::HostTemplate {
+            template: text.clone(),
+            reason,
+        };
+        let template = HostTemplate::parse(text).map_err(refuse)?;
+        if template.needs_host()
+            && self.host_type == HostType::Ip
+            && self.record_type.contains(&RecordType::Ip)
+        {
+            return Err(refuse(
+                "{label} and {host} need host names, and an address has none unless it is looked up (PTR); set \
+                 host_type to hostname"
+                    .into(),
+            ));
+        }
+        if template.needs_address()
+            && self.host_type == HostType::Hostname
+            && self.record_type.contains(&RecordType::Srv)
+        {
+            return Err(refuse(
+                "{ip} and {ip-dashed} need addresses, and the targets of SRV records are not resolved with \
+                 host_type hostname; set host_type to ip"
+                    .into(),
+            ));
+        }
+        Ok(Some(template))
     }
 
     /// Which records to ask for, each kind once. An address stands for itself, so that beside addresses
     /// nothing else is asked of it.
     fn records_of(&self, name: &DnsName) -> impl Iterator<Item = RecordType> {
-        let is_address = name.dns_name.parse::<IpAddr>().is_ok();
+        let is_address = plain(&name.dns_name).parse::<IpAddr>().is_ok();
         let all = &self.record_type;
         let ip = all.contains(&RecordType::Ip).then_some(RecordType::Ip);
         let srv = all.contains(&RecordType::Srv).then_some(RecordType::Srv);
@@ -229,6 +271,14 @@ pub enum InvalidDnsConfig {
         /// What is wrong with it.
         reason: String,
     },
+    /// The template makes no host, or needs what is not looked up.
+    #[error("host_template {template:?}: {reason}")]
+    HostTemplate {
+        /// The text.
+        template: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// There is nothing to ask for.
     #[error("record_type names no records: give ip, srv or both")]
     NoRecordType,
@@ -252,6 +302,7 @@ pub enum InvalidDnsConfig {
 pub(super) struct Checked {
     pub names: Vec<Watched>,
     pub host_type: HostType,
+    pub template: Option<HostTemplate>,
     pub families: &'static [Family],
 }
 
@@ -283,11 +334,11 @@ impl Watched {
             name: text.into(),
             reason,
         };
-        let target = match text.parse::<IpAddr>() {
+        let target = match plain(text).parse::<IpAddr>() {
             Ok(_) if record_type == RecordType::Srv => {
                 return Err(InvalidDnsConfig::AddressOfService(text.into()));
             }
-            Ok(address) => Target::Address(address),
+            Ok(address) => Target::Address(address.to_canonical()),
             Err(_) => {
                 if text.is_empty() || text == "." {
                     return Err(refuse("it is empty".into()));
@@ -301,7 +352,8 @@ impl Watched {
                     // Names with an underscore are not host names, but they can be looked up.
                     .or_else(|_| Name::from_str_relaxed(text))
                     .map_err(|error| refuse(error.to_string()))?;
-                Target::Name(name)
+                // Some servers give the question's case back in the names that they answer with.
+                Target::Name(name.to_lowercase())
             }
         };
         Ok(Self {
@@ -340,7 +392,7 @@ impl Family {
 
 /// Which families to ask for: see [`DnsConfig::ipv6`].
 fn families(ipv6: Option<bool>, own_host: Option<&str>) -> &'static [Family] {
-    let own_address = own_host.and_then(|host| host.parse::<IpAddr>().ok());
+    let own_address = own_host.and_then(address_in);
     match ipv6.or_else(|| own_address.map(|address| address.is_ipv6())) {
         Some(true) => &[Family::V6],
         Some(false) => &[Family::V4],
@@ -367,6 +419,9 @@ mod tests {
             (Some(false), Some("fdaa::1"), &[V4]),
             (None, Some("10.0.0.1"), &[V4]),
             (None, Some("fdaa::1"), &[V6]),
+            (None, Some("::ffff:10.0.0.1"), &[V4]),
+            (None, Some("10-0-0-1.prod.pod.cluster.local"), &[V4]),
+            (None, Some("fdaa--1.prod.pod.cluster.local"), &[V6]),
             (None, Some("a.example.org"), &[V4, V6]),
             (None, None, &[V4, V6]),
         ] {
@@ -404,6 +459,29 @@ mod tests {
             (named(&"a.".repeat(128)), "is no DNS name"),
             (
                 DnsConfig {
+                    host_template: Some("{port}".into()),
+                    ..named("a.test")
+                },
+                "host_template \"{port}\": there is no placeholder {port}",
+            ),
+            (
+                DnsConfig {
+                    host_template: Some("{label}".into()),
+                    ..named("a.test")
+                },
+                "set host_type to hostname",
+            ),
+            (
+                DnsConfig {
+                    host_template: Some("{ip}".into()),
+                    host_type: HostType::Hostname,
+                    record_type: vec![RecordType::Srv],
+                    ..named("a.test")
+                },
+                "set host_type to ip",
+            ),
+            (
+                DnsConfig {
                     lookup_timeout: Duration::ZERO,
                     ..named("a.test")
                 },
@@ -430,6 +508,7 @@ mod tests {
             "_app._tcp.a.test",
             "10.0.0.1",
             "fdaa::1",
+            "[fdaa::1]",
             "localhost",
         ] {
             let config = DnsConfig::new([("app", name).into()]);

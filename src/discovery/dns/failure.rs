@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::Name;
 
 /// Why a lookup says nothing about the nodes behind a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,14 @@ pub(super) enum Failure {
     Silent,
     /// The answer did not fit into a datagram, and TCP brought no whole one.
     Truncated,
+    /// The answer has records of this name only, which is not the one that was asked for.
+    Foreign(Name),
+    /// The server knows other servers to ask, and did not ask them: RFC 2308, section 2.2.
+    Referral,
+    /// The aliases lead in a circle, of which this name is a part.
+    Circle(Name),
+    /// An alias leads to the root of the DNS.
+    AliasOfNothing,
     /// There was no way to the server.
     Unreachable(String),
     /// Something else.
@@ -42,7 +51,7 @@ impl Failure {
 
     /// Whether another server may know better: this one could not say.
     pub fn is_the_server_s(&self) -> bool {
-        matches!(self, Self::Code(_))
+        matches!(self, Self::Code(_) | Self::Foreign(_) | Self::Referral)
     }
 
     /// The cause and the remedy, for people.
@@ -74,6 +83,22 @@ impl Failure {
                 "{what}: the answer of {asked} is too long for UDP and did not come by TCP: let TCP through to \
                  the name server"
             ),
+            Self::Foreign(owner) => format!(
+                "{what}: the answer of {asked} is about {} and not about this name: have the name server give \
+                 the asked name back (CoreDNS: `rewrite ... answer auto`), or set dns_name to that name",
+                owner.to_ascii()
+            ),
+            Self::Referral => format!(
+                "{what}: {asked} refers to other name servers instead of asking them: give a name server that \
+                 resolves names for its clients (a recursive one) as nameservers"
+            ),
+            Self::Circle(alias) => format!(
+                "{what}: its aliases (CNAME) lead in a circle, by way of {}, says {asked}: correct the zone",
+                alias.to_ascii()
+            ),
+            Self::AliasOfNothing => format!(
+                "{what}: its alias (CNAME) leads to the root \".\", says {asked}: correct the zone"
+            ),
             Self::Unreachable(reason) => format!(
                 "{what}: {asked} cannot be reached: {reason}; check that the name server runs and that a route \
                  leads to it"
@@ -101,6 +126,13 @@ mod tests {
             (Failure::Code(ResponseCode::NotImp), "Not implemented"),
             (Failure::Silent, "within 2.5 s"),
             (Failure::Truncated, "TCP"),
+            (
+                Failure::Foreign("other.test".parse().unwrap()),
+                "other.test",
+            ),
+            (Failure::Referral, "recursive"),
+            (Failure::Circle("b.test".parse().unwrap()), "b.test"),
+            (Failure::AliasOfNothing, "root"),
             (Failure::Unreachable("no route".into()), "no route"),
             (Failure::Other("odd".into()), "odd"),
         ] {

@@ -4,7 +4,7 @@
 //! that a name with a short one and targets with long ones does not mean a thousand questions a second; and
 //! one that cannot be had again holds for as long as the records lead to it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::burst::Question;
 use super::config::{Family, HostType};
 use super::failure::Failure;
+use super::naming::Fitting;
 use super::records::{Item, Records};
 use super::servers::{Reply, Servers};
 use crate::epmd;
@@ -24,11 +25,23 @@ use crate::epmd;
 /// How long an answer holds that does not say so.
 const UNSAID: Duration = Duration::from_secs(1);
 
-/// Where a node is, as the records say.
+/// Where a node is, as the records say. It has an address or a name, or both.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Host {
-    Address(IpAddr, Option<u16>),
-    Name(String, Option<u16>),
+pub(super) struct Host {
+    pub address: Option<IpAddr>,
+    pub name: Option<String>,
+    pub port: Option<u16>,
+}
+
+impl Host {
+    /// A host that is known by its address only.
+    pub fn at(address: IpAddr) -> Self {
+        Self {
+            address: Some(address),
+            name: None,
+            port: None,
+        }
+    }
 }
 
 /// What was found out about targets and addresses.
@@ -58,7 +71,17 @@ pub(super) struct Led {
     pub ttl: Option<Duration>,
     /// What was not found out, and why.
     pub failures: Vec<(String, Failure)>,
+    /// The addresses with several names, and which of them was taken.
+    pub ambiguous: Vec<Ambiguous>,
     pub memory: Memory,
+}
+
+/// An address that has several names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ambiguous {
+    pub address: IpAddr,
+    pub names: Vec<String>,
+    pub taken: String,
 }
 
 /// What is needed on the way from records to hosts.
@@ -67,6 +90,8 @@ pub(super) struct Way<'a> {
     pub families: &'static [Family],
     pub hosts: &'a Hosts,
     pub servers: &'a Arc<Servers>,
+    /// Which of several names of an address is taken.
+    pub fitting: Fitting<'a>,
     /// What was found out before.
     pub memory: &'a Memory,
     /// The time that the question for the records took.
@@ -99,15 +124,18 @@ impl Way<'_> {
         for (question, reply) in asked.into_iter().zip(replies) {
             let (items, ttl) = match reply {
                 Ok(Reply::Found(records)) => (records.items, records.ttl),
-                Ok(Reply::NoData { ttl }) => (Vec::new(), ttl),
-                Ok(Reply::NoName) => {
-                    failed.insert(question, Failure::NoName);
-                    continue;
-                }
-                Err(failure) => {
-                    failed.insert(question, failure);
-                    continue;
-                }
+                reply => match (self.last_resort(&question), reply) {
+                    (Some(items), _) => (items, None),
+                    (None, Ok(Reply::NoData { ttl })) => (Vec::new(), ttl),
+                    (None, Err(failure)) => {
+                        failed.insert(question, failure);
+                        continue;
+                    }
+                    (None, Ok(_)) => {
+                        failed.insert(question, Failure::NoName);
+                        continue;
+                    }
+                },
             };
             let until = now + ttl.unwrap_or(UNSAID);
             known.insert(question, Held { items, until });
@@ -124,6 +152,14 @@ impl Way<'_> {
             }
         }
         led
+    }
+
+    /// A loopback address in the hosts file, where no name server has given another one.
+    fn last_resort(&self, question: &Question) -> Option<Vec<Item>> {
+        if self.memory.0.contains_key(question) {
+            return None;
+        }
+        in_hosts(question, self.hosts)
     }
 
     /// What has to be known about an item.
@@ -161,6 +197,8 @@ impl Way<'_> {
             .iter()
             .filter_map(|question| {
                 let held = in_hosts(question, self.hosts)
+                    // Debian's installer writes 127.0.1.1 beside a machine's own name; its peers know better.
+                    .filter(|items| !items.iter().all(is_loopback))
                     .map(|items| {
                         let until = now + UNSAID;
                         Held { items, until }
@@ -209,24 +247,48 @@ impl Way<'_> {
         let items = now.into_iter().chain(before).flat_map(|held| &held.items);
         match item {
             Item::Address(address) if self.host_type == HostType::Ip => {
-                led.hosts.push(Host::Address(*address, None));
+                led.hosts.push(Host::at(*address));
             }
-            Item::Address(_) => {
-                // Each node has one name. Which of several it is nobody says; the least is always the same.
-                let names = items.filter_map(|item| match item {
-                    Item::Name(name) => Some(text(name)),
-                    _ => None,
+            Item::Address(address) => {
+                let names: BTreeSet<_> = items
+                    .filter_map(|item| match item {
+                        Item::Name(name) => Some(text(name)),
+                        _ => None,
+                    })
+                    .collect();
+                let Some(taken) = self
+                    .fitting
+                    .best(*address, names.iter().map(String::as_str))
+                    .map(str::to_owned)
+                else {
+                    return;
+                };
+                led.hosts.push(Host {
+                    name: Some(taken.clone()),
+                    ..Host::at(*address)
                 });
-                led.hosts
-                    .extend(names.min().map(|name| Host::Name(name, None)));
+                if names.len() > 1 {
+                    led.ambiguous.push(Ambiguous {
+                        address: *address,
+                        names: names.into_iter().collect(),
+                        taken,
+                    });
+                }
             }
             Item::Service { target, port } => {
-                let port = usable(*port);
+                let host = Host {
+                    address: None,
+                    name: Some(text(target)),
+                    port: usable(*port),
+                };
                 if self.host_type == HostType::Hostname {
-                    led.hosts.push(Host::Name(text(target), port));
+                    led.hosts.push(host);
                 } else {
                     led.hosts.extend(items.filter_map(|item| match item {
-                        Item::Address(address) => Some(Host::Address(*address, port)),
+                        Item::Address(address) => Some(Host {
+                            address: Some(*address),
+                            ..host.clone()
+                        }),
                         _ => None,
                     }));
                 }
@@ -249,6 +311,11 @@ fn text(name: &Name) -> String {
     text
 }
 
+/// Whether it is an address of the machine that asks, whichever that is.
+fn is_loopback(item: &Item) -> bool {
+    matches!(item, Item::Address(address) if address.is_loopback())
+}
+
 /// What the hosts file says.
 pub(super) fn in_hosts((name, record_type): &Question, hosts: &Hosts) -> Option<Vec<Item>> {
     let mut query = Query::query(name.to_lowercase(), *record_type);
@@ -259,7 +326,7 @@ pub(super) fn in_hosts((name, record_type): &Question, hosts: &Hosts) -> Option<
         .iter()
         .filter_map(|record| match &record.data {
             RData::A(address) => Some(Item::Address(address.0.into())),
-            RData::AAAA(address) => Some(Item::Address(address.0.into())),
+            RData::AAAA(address) => Some(Item::Address(IpAddr::V6(address.0).to_canonical())),
             RData::PTR(name) => Some(Item::Name(name.0.clone())),
             _ => None,
         });

@@ -1,4 +1,4 @@
-//! One name's lookup: hosts, search domains, several types of records at once.
+//! One name's lookup: search domains, several types of records at once, and what the hosts file says.
 
 use std::net::IpAddr;
 use std::pin::pin;
@@ -18,11 +18,34 @@ use super::servers::{Reply, Servers};
 /// drop questions for AAAA (RFC 4074, section 4.1); they shall not hold up the answer to the other.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// A part of what is known of a name: it keeps what it said until it says something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Part {
+    pub record_type: RecordType,
+    pub origin: Origin,
+}
+
+/// Who knows about a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    NameServers,
+    HostsFile,
+}
+
+impl Part {
+    pub fn of_servers(record_type: RecordType) -> Self {
+        Self {
+            record_type,
+            origin: Origin::NameServers,
+        }
+    }
+}
+
 /// What a lookup found out.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Looked {
     /// The records of each type, or why they are not known.
-    pub parts: Vec<(RecordType, Result<Records, Failure>)>,
+    pub parts: Vec<(Part, Result<Records, Failure>)>,
     /// How long the answer holds, if anybody said so.
     pub ttl: Option<Duration>,
     /// The full name that has the records, if a server gave them.
@@ -36,9 +59,9 @@ impl Looked {
             items: vec![Item::Address(address)],
             ..Records::default()
         };
-        let record_type = Family::of(address).record_type();
+        let part = Part::of_servers(Family::of(address).record_type());
         Self {
-            parts: vec![(record_type, Ok(records))],
+            parts: vec![(part, Ok(records))],
             ..Self::default()
         }
     }
@@ -50,7 +73,10 @@ impl Looked {
 
     fn all(types: &[RecordType], result: Result<Records, Failure>) -> Self {
         Self {
-            parts: types.iter().map(|&t| (t, result.clone())).collect(),
+            parts: types
+                .iter()
+                .map(|&record_type| (Part::of_servers(record_type), result.clone()))
+                .collect(),
             ..Self::default()
         }
     }
@@ -64,13 +90,9 @@ impl Looked {
 pub(super) async fn look_up(
     name: &Name,
     types: &[RecordType],
-    hosts: &Hosts,
     servers: &Servers,
     answered: Option<&Name>,
 ) -> Looked {
-    if let Some(found) = found_in_hosts(name, types, hosts) {
-        return found;
-    }
     let mut failed = None;
     let mut empty = None;
     for full in servers.candidates(name) {
@@ -126,7 +148,7 @@ fn found(full: Name, replies: Vec<(RecordType, Result<Reply, Failure>)>) -> Look
                 }
                 Reply::NoName => Records::default(),
             });
-            (record_type, known)
+            (Part::of_servers(record_type), known)
         })
         .collect();
     Looked {
@@ -175,22 +197,68 @@ async fn patiently(
     }
 }
 
-/// What the hosts file says, if it knows the name in any family.
-fn found_in_hosts(name: &Name, types: &[RecordType], hosts: &Hosts) -> Option<Looked> {
-    let items = |record_type| in_hosts(&(name.clone(), record_type), hosts);
-    if items(RecordType::A).is_none() && items(RecordType::AAAA).is_none() {
-        return None;
-    }
-    let parts = types.iter().map(|&record_type| {
-        let items = items(record_type).unwrap_or_default();
-        let records = Records {
-            items,
-            ..Records::default()
+/// What the hosts file says about a name: a part for each type of address that is asked for. They are empty if
+/// the file does not know the name, or if `is_own` holds for all addresses that it has for it: then the entry
+/// is the one by which a machine finds itself (Docker and Kubernetes write one into each container), and says
+/// nothing about who else there is.
+pub(super) fn in_hosts_file(
+    name: &Name,
+    types: &[RecordType],
+    hosts: &Hosts,
+    is_own: impl Fn(IpAddr) -> bool,
+) -> Vec<(Part, Records)> {
+    let items = |record_type| in_hosts(&(name.clone(), record_type), hosts).unwrap_or_default();
+    let own_only = [RecordType::A, RecordType::AAAA]
+        .into_iter()
+        .flat_map(items)
+        .all(|item| matches!(item, Item::Address(address) if is_own(address)));
+    types
+        .iter()
+        .filter(|record_type| record_type.is_ip_addr())
+        .map(|&record_type| {
+            let part = Part {
+                record_type,
+                origin: Origin::HostsFile,
+            };
+            let records = Records {
+                items: if own_only {
+                    Vec::new()
+                } else {
+                    items(record_type)
+                },
+                ..Records::default()
+            };
+            (part, records)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hosts_entry_that_is_only_the_own_address_says_nothing() {
+        let mut hosts = Hosts::default();
+        let file = "172.18.0.3 web\n10.0.0.7 shop\n172.18.0.3 shop\n::ffff:10.0.0.9 mapped\n";
+        hosts.read_hosts_conf(file.as_bytes()).unwrap();
+        let own: IpAddr = "172.18.0.3".parse().unwrap();
+        let listed = |name: &str| -> Vec<String> {
+            let types = [RecordType::A, RecordType::AAAA];
+            let parts = in_hosts_file(&name.parse().unwrap(), &types, &hosts, |ip| ip == own);
+            assert_eq!(parts.len(), 2);
+            parts
+                .into_iter()
+                .flat_map(|(_, records)| records.items)
+                .map(|item| match item {
+                    Item::Address(address) => address.to_string(),
+                    other => panic!("{other:?}"),
+                })
+                .collect()
         };
-        (record_type, Ok(records))
-    });
-    Some(Looked {
-        parts: parts.collect(),
-        ..Looked::default()
-    })
+        assert_eq!(listed("web"), Vec::<String>::new());
+        assert_eq!(listed("nobody"), Vec::<String>::new());
+        assert_eq!(listed("Shop."), ["10.0.0.7", "172.18.0.3"]);
+        assert_eq!(listed("mapped"), ["10.0.0.9"]);
+    }
 }

@@ -16,9 +16,12 @@
 //! ones for one node.
 //!
 //! - A and AAAA are asked for at once; [`DnsConfig::ipv6`] says which.
-//! - The system's hosts file comes first, then its name servers, or those given, by UDP (RFC 1035, with
-//!   EDNS, RFC 6891) and by TCP where the answer does not fit. Search domains hold for names without a dot at
-//!   their end.
+//! - The system's name servers are asked, or those given, by UDP (RFC 1035, with EDNS, RFC 6891) and by TCP
+//!   where the answer does not fit. Search domains hold for names without a dot at their end.
+//! - What the system's hosts file says about a name is added, unless name servers are given. An entry that has
+//!   only the own node's address does not count.
+//! - All records of the asked type in an answer count, whatever their owner, as with OTP's `inet_res`.
+//! - An IPv4-mapped IPv6 address is the IPv4 address.
 //! - No answer about a name is cached here; those about targets and addresses are, for their time to live.
 //!   The pace is that of [`Pace`](super::polling::Pace): quick while answers change,
 //!   then by their time to live.
@@ -31,24 +34,30 @@
 //! | services | their targets and no others; a target that cannot be resolved keeps its last addresses |
 //! | the name has no such records (NODATA), or the one target `.` | nobody |
 //! | the name does not exist (NXDOMAIN) | a failure: the name may be misspelt, its zone may be half loaded; a Kubernetes headless service loses its name while none of its pods is *ready*, though they run and are connected |
+//! | the answer is about another name only and has no such records, refers to other servers, or its aliases lead in a circle or nowhere | a failure |
 //! | SERVFAIL, REFUSED, another error, silence | a failure |
 //!
 //! A failure removes nothing. Each name and each type of record keeps what it last said until it says something
 //! else, and one that fails does not hold back the others.
 
+mod answer;
 mod burst;
 mod config;
 mod failure;
 mod hosts;
 mod lookup;
+mod naming;
 mod records;
 mod servers;
 mod system;
+#[cfg(test)]
+mod tests;
 
 pub use config::{DnsConfig, DnsName, HostType, InvalidDnsConfig, RecordType, SystemFiles};
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,14 +65,16 @@ use hickory_resolver::proto::rr::{self, Name};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
-use super::polling::{Answer, Poll, PollError, Polling};
+use super::host_template::{HostTemplate, first_label};
+use super::polling::{Answer, Notice, Poll, PollError, Polling};
 use super::{Context, Provider};
 use crate::name::NodeName;
 use config::{Family, Target, Watched};
 use failure::Failure;
-use hosts::{Host, Memory, Way};
-use lookup::{Looked, look_up};
-use system::System;
+use hosts::{Ambiguous, Host, Memory, Way};
+use lookup::{Looked, Origin, Part, in_hosts_file, look_up};
+use naming::Fitting;
+use system::{System, is_local};
 
 /// How long the names that answered wait for those that did not. The latter stay under way: what they find
 /// out is in a later answer, and must not delay the first join.
@@ -96,8 +107,10 @@ pub async fn resolve(config: &DnsConfig, context: &Context) -> Result<Answer, Po
 /// Looks names up: see the [module](self).
 pub struct Dns {
     names: Vec<State>,
+    own: Option<NodeName>,
     families: &'static [Family],
     host_type: HostType,
+    template: Option<HostTemplate>,
     system: System,
     lookup_timeout: Duration,
     lookups: JoinSet<Done>,
@@ -109,8 +122,8 @@ pub struct Dns {
 /// What is known of a name.
 struct State {
     watched: Watched,
-    /// What each type of record came to at last.
-    known: Vec<(rr::RecordType, Vec<Host>)>,
+    /// What each part came to at last.
+    known: Vec<(Part, Vec<Host>)>,
     /// What was found out of what the records lead to.
     memory: Arc<Memory>,
     /// The full name that had the records.
@@ -120,6 +133,8 @@ struct State {
     failure: Option<String>,
     /// Whether the failure is that the name does not exist.
     denied: bool,
+    /// What the user should know about the last answer.
+    notices: Vec<Notice>,
     /// Whether the last lookup found out anything.
     fresh: bool,
     pending: bool,
@@ -127,9 +142,13 @@ struct State {
 
 /// What comes of a lookup.
 struct Done {
-    parts: Vec<(rr::RecordType, Result<Vec<Host>, Failure>)>,
+    parts: Vec<(Part, Result<Vec<Host>, Failure>)>,
     ttl: Option<Duration>,
     answered: Option<Name>,
+    /// A name that has the records although another one was asked for.
+    foreign: Option<Name>,
+    /// The addresses that have several names.
+    ambiguous: Vec<Ambiguous>,
     /// What the records lead to and was not found out.
     missing: Vec<(String, Failure)>,
     memory: Memory,
@@ -143,18 +162,23 @@ async fn lead(looked: Looked, way: Way<'_>) -> Done {
         parts: Vec::with_capacity(looked.parts.len()),
         ttl: looked.ttl,
         answered: looked.answered,
+        foreign: None,
+        ambiguous: Vec::new(),
         missing: Vec::new(),
         memory: Memory::default(),
         asked: way.servers.asked().to_owned(),
     };
-    for (record_type, records) in looked.parts {
+    for (part, records) in looked.parts {
         let hosts = match records {
             Err(failure) => {
                 done.memory.keep(way.memory);
                 Err(failure)
             }
-            Ok(records) => {
+            Ok(mut records) => {
+                let foreign = records.foreign.take();
+                done.foreign = done.foreign.or(foreign);
                 let mut led = way.lead(&records).await;
+                done.ambiguous.append(&mut led.ambiguous);
                 done.ttl = done.ttl.into_iter().chain(led.ttl).min();
                 done.memory.keep(&led.memory);
                 if led.hosts.is_empty() && !led.failures.is_empty() {
@@ -166,7 +190,7 @@ async fn lead(looked: Looked, way: Way<'_>) -> Done {
                 }
             }
         };
-        done.parts.push((record_type, hosts));
+        done.parts.push((part, hosts));
     }
     done
 }
@@ -189,14 +213,17 @@ impl Dns {
                 ttl: None,
                 failure: None,
                 denied: false,
+                notices: Vec::new(),
                 fresh: false,
                 pending: false,
             })
             .collect();
         Ok(Self {
             names,
+            own: context.own.clone(),
             families: checked.families,
             host_type: checked.host_type,
+            template: checked.template,
             system: System::new(config),
             lookup_timeout: config.lookup_timeout,
             lookups: JoinSet::new(),
@@ -217,8 +244,8 @@ impl Dns {
             state.fresh = false;
             let target = state.watched.target.clone();
             if let (Target::Address(address), HostType::Ip) = (&target, self.host_type) {
-                let host = Host::Address(*address, None);
-                state.known = vec![(Family::of(*address).record_type(), vec![host])];
+                let part = Part::of_servers(Family::of(*address).record_type());
+                state.known = vec![(part, vec![Host::at(*address)])];
                 state.fresh = true;
                 continue;
             }
@@ -236,15 +263,27 @@ impl Dns {
             let (host_type, families) = (self.host_type, self.families);
             let (hosts, memory) = (hosts.clone(), state.memory.clone());
             let answered = state.answered.clone();
+            let with_hosts_file = self.system.hosts_file().is_some();
+            let (own, app) = (self.own.clone(), state.watched.app.clone());
+            let text = state.watched.text.clone();
             let began = Instant::now();
             let deadline = began + self.lookup_timeout;
             let task = self.lookups.spawn(async move {
                 let looked = match target {
                     Target::Name(name) => {
-                        let looking = look_up(&name, &types, &hosts, &servers, answered.as_ref());
-                        timeout_at(deadline, looking)
+                        let looking = look_up(&name, &types, &servers, answered.as_ref());
+                        let mut looked = timeout_at(deadline, looking)
                             .await
-                            .unwrap_or_else(|_| Looked::failed(&types, &Failure::Silent))
+                            .unwrap_or_else(|_| Looked::failed(&types, &Failure::Silent));
+                        if with_hosts_file {
+                            let is_own = |address| is_own(address, own.as_ref(), &app);
+                            let listed = in_hosts_file(&name, &types, &hosts, is_own);
+                            let listed = listed.into_iter();
+                            looked
+                                .parts
+                                .extend(listed.map(|(part, records)| (part, Ok(records))));
+                        }
+                        looked
                     }
                     Target::Address(address) => Looked::address(address),
                 };
@@ -253,6 +292,10 @@ impl Dns {
                     families,
                     hosts: &hosts,
                     servers: &servers,
+                    fitting: Fitting {
+                        own_host: own.as_ref().map(NodeName::host),
+                        looked_up: &text,
+                    },
                     memory: &memory,
                     usual: began.elapsed(),
                     deadline,
@@ -300,7 +343,7 @@ impl Dns {
         let state = &mut self.names[index];
         state.pending = false;
         match done {
-            Ok(done) => state.learn(done, self.lookup_timeout),
+            Ok(done) => state.learn(done, self.lookup_timeout, self.system.hosts_file()),
             Err(error) => {
                 state.failure = Some(format!(
                     "{}: the lookup broke off: {error}",
@@ -313,8 +356,7 @@ impl Dns {
     /// What is known now, all names together.
     fn answer(&self) -> Result<Answer, PollError> {
         let mut troubles = Vec::new();
-        let mut nodes = Vec::new();
-        let mut ports = HashMap::new();
+        let mut found = Nodes::default();
         let mut ttl: Option<Duration> = None;
         for state in &self.names {
             if let Some(failure) = &state.failure {
@@ -327,22 +369,43 @@ impl Dns {
             if let Some(other) = state.ttl {
                 ttl = Some(ttl.map_or(other, |ttl| ttl.min(other)));
             }
-            state.nodes(&mut nodes, &mut ports);
+            found.add(state, |host| self.host_part(host));
         }
+        let Nodes { nodes, ports } = found;
         // The records of one type can say the same as those of another.
         troubles.dedup();
         let trouble = (!troubles.is_empty()).then(|| PollError(troubles.join("; ")));
         match trouble {
             Some(trouble) if !self.names.iter().any(|state| state.fresh) => Err(trouble),
             trouble => Ok(Answer {
-                nodes,
+                nodes: nodes.into_values().collect(),
                 ports: ports
                     .into_iter()
                     .filter_map(|(node, port)| Some((node, port?)))
                     .collect(),
                 ttl,
                 trouble,
+                notices: self
+                    .names
+                    .iter()
+                    .flat_map(|state| state.notices.clone())
+                    .collect(),
             }),
+        }
+    }
+
+    /// What stands after the `@` of the node there.
+    fn host_part(&self, host: &Host) -> Option<String> {
+        if let Some(template) = &self.template {
+            return template.expand(host.address, host.name.as_deref());
+        }
+        match self.host_type {
+            HostType::Ip => host.address.map(|address| address.to_string()),
+            HostType::Hostname => {
+                let name = host.name.as_deref()?;
+                let short = self.own.as_ref().is_some_and(|own| !own.is_long());
+                Some(if short { first_label(name) } else { name }.to_owned())
+            }
         }
     }
 
@@ -357,29 +420,89 @@ impl Dns {
     }
 }
 
+/// Nodes, and on which ports they listen.
+#[derive(Default)]
+struct Nodes {
+    /// By their names in small letters: host names that differ in case only are one host.
+    nodes: BTreeMap<String, NodeName>,
+    /// `None` stands for a node with several ports.
+    ports: HashMap<NodeName, Option<u16>>,
+}
+
+impl Nodes {
+    /// Adds the nodes behind a name. `host_part` says what stands after the `@` of one.
+    fn add(&mut self, state: &State, host_part: impl Fn(&Host) -> Option<String>) {
+        let Watched { app, text, .. } = &state.watched;
+        for host in state.known.iter().flat_map(|(_, hosts)| hosts) {
+            if let Some(address) = host.address
+                && let Some(reason) = unusable(address)
+            {
+                tracing::debug!("{address} of {text} is left out: it is {reason}");
+                continue;
+            }
+            let Some(part) = host_part(host) else {
+                continue;
+            };
+            match NodeName::new(app, &part) {
+                Ok(node) => self.insert(app, &part, node, host.port),
+                Err(invalid) => tracing::debug!("{part} of {text} is left out: {invalid}"),
+            }
+        }
+    }
+
+    fn insert(&mut self, app: &str, host: &str, node: NodeName, port: Option<u16>) {
+        let same = self
+            .nodes
+            .entry(format!("{app}@{}", host.to_lowercase()))
+            .or_insert_with(|| node.clone());
+        // Small letters come after capitals, and are what most nodes have in their names.
+        if node > *same {
+            let other = self.ports.remove(same);
+            if let Some(other) = other {
+                self.ports.insert(node.clone(), other);
+            }
+            *same = node;
+        }
+        if let Some(port) = port {
+            self.ports
+                .entry(same.clone())
+                .and_modify(|other| *other = other.filter(|other| *other == port))
+                .or_insert(Some(port));
+        }
+    }
+}
+
 impl State {
-    fn learn(&mut self, done: Done, timeout: Duration) {
+    fn learn(&mut self, done: Done, timeout: Duration, hosts_file: Option<&Path>) {
         self.failure = None;
+        let listed = done.parts.iter().any(|(part, known)| {
+            part.origin == Origin::HostsFile && known.as_ref().is_ok_and(|hosts| !hosts.is_empty())
+        });
+        self.notices = self.notices(&done, hosts_file.filter(|_| listed));
+        let of_servers = || {
+            let parts = done.parts.iter();
+            parts.filter(|(part, _)| part.origin == Origin::NameServers)
+        };
         let text = &self.watched.text;
-        let types = done.parts.len();
-        let all_failed = done.parts.iter().all(|(_, known)| known.is_err());
-        self.denied = done
-            .parts
-            .iter()
-            .all(|(_, known)| *known == Err(Failure::NoName));
-        for (record_type, known) in done.parts {
+        let types = of_servers().count();
+        let all_failed = of_servers().all(|(_, known)| known.is_err());
+        self.denied = of_servers().all(|(_, known)| *known == Err(Failure::NoName));
+        // A name that stands in the hosts file only.
+        let unknown_to_servers = self.denied && listed && self.answered.is_none();
+        for (part, known) in done.parts {
             match known {
                 Ok(hosts) => {
-                    self.fresh = true;
-                    self.known.retain(|(other, _)| *other != record_type);
-                    self.known.push((record_type, hosts));
+                    self.fresh |= part.origin == Origin::NameServers || !hosts.is_empty();
+                    self.known.retain(|(other, _)| *other != part);
+                    self.known.push((part, hosts));
                 }
+                Err(_) if unknown_to_servers => {}
                 Err(failure) => {
                     let what = if all_failed || types == 1 {
                         text.clone()
                     } else {
                         // That one type fails again and again is how some name servers are.
-                        format!("{record_type} records of {text}")
+                        format!("{} records of {text}", part.record_type)
                     };
                     self.failure
                         .get_or_insert_with(|| failure.explain(&what, &done.asked, timeout));
@@ -400,33 +523,62 @@ impl State {
         }
     }
 
-    /// Adds the nodes, and the port of each that has one. `None` stands for a node with several.
-    fn nodes(&self, nodes: &mut Vec<NodeName>, ports: &mut HashMap<NodeName, Option<u16>>) {
-        let Watched { app, text, .. } = &self.watched;
-        for host in self.known.iter().flat_map(|(_, hosts)| hosts) {
-            let (part, port) = match host {
-                Host::Name(name, port) => (name.clone(), *port),
-                Host::Address(address, port) => {
-                    if let Some(reason) = unusable(*address) {
-                        tracing::debug!("{address} of {text} is left out: it is {reason}");
-                        continue;
-                    }
-                    (address.to_string(), *port)
-                }
-            };
-            match NodeName::new(app, &part) {
-                Ok(node) => {
-                    if let Some(port) = port {
-                        ports
-                            .entry(node.clone())
-                            .and_modify(|other| *other = other.filter(|other| *other == port))
-                            .or_insert(Some(port));
-                    }
-                    nodes.push(node);
-                }
-                Err(invalid) => tracing::debug!("{part} of {text} is left out: {invalid}"),
-            }
+    /// What the user should know about an answer. `hosts_file` has a part in it.
+    fn notices(&self, done: &Done, hosts_file: Option<&Path>) -> Vec<Notice> {
+        let text = &self.watched.text;
+        let mut notices = Vec::new();
+        if let Some(path) = hosts_file {
+            notices.push(Notice {
+                about: format!("{text} in the hosts file"),
+                text: format!(
+                    "{text} has an entry in {}, which counts beside what the name servers say; give nameservers to \
+                     leave the file out",
+                    path.display()
+                ),
+            });
         }
+        if let Some(owner) = &done.foreign {
+            notices.push(Notice {
+                about: format!("{text} has a foreign owner"),
+                text: format!(
+                    "{text}: the answer of {} is about {}, not about this name, as from a server that rewrites \
+                     questions; its records count nevertheless",
+                    done.asked,
+                    owner.to_ascii()
+                ),
+            });
+        }
+        if let Some(first) = done.ambiguous.first() {
+            let more = match done.ambiguous.len() - 1 {
+                0 => String::new(),
+                more => format!(" (and {more} other addresses have several)"),
+            };
+            notices.push(Notice {
+                about: format!("{text} has ambiguous addresses"),
+                text: format!(
+                    "{text}: the address {} has several names (PTR): {}; {} is taken{more}. If that is wrong, look \
+                     the nodes up by SRV records, or set host_template",
+                    first.address,
+                    first.names.join(", "),
+                    first.taken
+                ),
+            });
+        }
+        notices
+    }
+}
+
+/// Whether a node called `app` at an address could only be the own one, so that an entry of the hosts file with
+/// this address says nothing about peers.
+fn is_own(address: IpAddr, own: Option<&NodeName>, app: &str) -> bool {
+    let Some(own) = own.filter(|own| own.name() == app) else {
+        return false;
+    };
+    match own.host().parse::<IpAddr>().map(|own| own.to_canonical()) {
+        // Nodes that have loopback addresses are on one machine, each at another of them.
+        Ok(own) if own.is_loopback() => own == address,
+        Ok(own) if own == address => true,
+        _ => is_local(address),
     }
 }
 

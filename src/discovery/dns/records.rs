@@ -1,14 +1,15 @@
-//! What the records of an answer mean to us.
+//! The records of an answer, as far as discovery needs them.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
 /// What one record says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Item {
-    /// A and AAAA: RFC 1035, section 3.4.1, and RFC 3596.
+    /// A and AAAA: RFC 1035, section 3.4.1, and RFC 3596. An IPv4-mapped IPv6 address (RFC 4291, section
+    /// 2.5.5.2) is the IPv4 address.
     Address(IpAddr),
     /// SRV, without priority and weight, since every target is a peer: RFC 2782.
     Service { target: Name, port: u16 },
@@ -22,19 +23,35 @@ pub(super) struct Records {
     pub items: Vec<Item>,
     /// Addresses that the server added unasked, with the time for which each holds.
     pub glue: Vec<(Name, IpAddr, Duration)>,
-    /// How long the items hold, if anybody said so.
+    /// How long the items hold, if the answer says so.
     pub ttl: Option<Duration>,
+    /// An owner of records that is neither the name that was asked for nor one that it is an alias for.
+    pub foreign: Option<Name>,
 }
 
 impl Records {
-    /// What the answer says of `record_type`, whatever name the records have: for answers in which aliases
-    /// have been followed.
-    pub fn read(answers: &[Record], additionals: &[Record], record_type: RecordType) -> Self {
-        let items = answers
-            .iter()
-            .filter(|record| record.record_type() == record_type)
-            .filter_map(|record| item(&record.data))
-            .collect();
+    /// Reads all records of `record_type` in an answer to a question for `name`, whatever their owner, as
+    /// OTP's `inet_res:lookup/3` does.
+    pub fn read(
+        name: &Name,
+        record_type: RecordType,
+        answers: &[Record],
+        additionals: &[Record],
+    ) -> Self {
+        let owners = aliases(name, answers).owners;
+        let mut foreign = None;
+        let mut items = Vec::new();
+        for record in answers {
+            if record.dns_class != DNSClass::IN || record.record_type() != record_type {
+                continue;
+            }
+            if let Some(item) = item(&record.data) {
+                if !owners.contains(&record.name) {
+                    foreign.get_or_insert_with(|| record.name.clone());
+                }
+                items.push(item);
+            }
+        }
         let glue = additionals
             .iter()
             .filter_map(|record| match item(&record.data) {
@@ -49,21 +66,35 @@ impl Records {
             glue,
             // An alias on the way (CNAME) can run out before the rest does.
             ttl: answers.iter().map(|record| seconds(record.ttl)).min(),
+            foreign,
         }
     }
+}
 
-    /// Keeps of an answer what belongs to `name` and to what it is an alias for, and gives the last of these
-    /// names.
-    pub fn follow(name: &Name, answers: &mut Vec<Record>) -> Name {
-        let mut owners = vec![name.clone()];
-        while let Some(next) = alias(&owners[owners.len() - 1], answers) {
-            if owners.contains(next) {
-                break;
-            }
-            owners.push(next.clone());
+/// A chain of aliases in one answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Aliases {
+    /// The first name and what it is an alias for, in order. At least one.
+    pub owners: Vec<Name>,
+    /// The last alias leads back to one of these.
+    pub circular: bool,
+}
+
+/// Follows the aliases of `name` in an answer.
+pub(super) fn aliases(name: &Name, answers: &[Record]) -> Aliases {
+    let mut owners = vec![name.clone()];
+    while let Some(next) = alias(&owners[owners.len() - 1], answers) {
+        if owners.contains(next) {
+            return Aliases {
+                owners,
+                circular: true,
+            };
         }
-        answers.retain(|record| owners.contains(&record.name));
-        owners.pop().unwrap_or_else(|| name.clone())
+        owners.push(next.clone());
+    }
+    Aliases {
+        owners,
+        circular: false,
     }
 }
 
@@ -78,7 +109,7 @@ fn alias<'a>(name: &Name, answers: &'a [Record]) -> Option<&'a Name> {
 fn item(data: &RData) -> Option<Item> {
     Some(match data {
         RData::A(address) => Item::Address(IpAddr::V4(address.0)),
-        RData::AAAA(address) => Item::Address(IpAddr::V6(address.0)),
+        RData::AAAA(address) => Item::Address(IpAddr::V6(address.0).to_canonical()),
         RData::SRV(srv) => Item::Service {
             target: srv.target.clone(),
             port: srv.port,
@@ -90,41 +121,4 @@ fn item(data: &RData) -> Option<Item> {
 
 fn seconds(ttl: u32) -> Duration {
     Duration::from_secs(ttl.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use hickory_resolver::proto::rr::rdata::{A, CNAME};
-
-    #[test]
-    fn aliases_are_followed_and_strangers_left_out() {
-        let name = |text: &str| text.parse::<Name>().unwrap();
-        let alias = |from: &str, to: &str, ttl| {
-            Record::from_rdata(name(from), ttl, RData::CNAME(CNAME(name(to))))
-        };
-        let address = |of: &str, last, ttl| {
-            Record::from_rdata(name(of), ttl, RData::A(A::new(10, 0, 0, last)))
-        };
-        let mut answers = vec![
-            address("stranger.test.", 9, 1),
-            address("C.test.", 1, 30),
-            alias("b.test.", "c.test.", 7),
-            alias("a.test.", "b.test.", 20),
-        ];
-        assert_eq!(
-            Records::follow(&name("a.test."), &mut answers),
-            name("c.test.")
-        );
-        let records = Records::read(&answers, &[], RecordType::A);
-        assert_eq!(records.items, [Item::Address("10.0.0.1".parse().unwrap())]);
-        assert_eq!(records.ttl, Some(Duration::from_secs(7)));
-
-        let mut circle = vec![
-            alias("a.test.", "b.test.", 1),
-            alias("b.test.", "a.test.", 1),
-        ];
-        Records::follow(&name("a.test."), &mut circle);
-        assert_eq!(circle.len(), 2);
-    }
 }

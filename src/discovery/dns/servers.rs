@@ -1,27 +1,28 @@
 //! Name servers and how they are asked.
 
 use std::collections::{HashSet, VecDeque};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hickory_resolver::config::{
-    ConnectionConfig, NameServerConfig, ProtocolConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+    ConnectionConfig, NameServerConfig, ProtocolConfig, ResolveHosts, ResolverOpts,
 };
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::xfer::FirstAnswer;
 use hickory_resolver::net::{DnsError, DnsHandle, NetError, RetryDnsHandle};
 use hickory_resolver::proto::op::{DnsRequestOptions, Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RecordType};
-use hickory_resolver::{NameServerPool, PoolContext, TlsConfig, TokioResolver};
+use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::answer::{self, Meaning};
 use super::burst::{self, Question};
 use super::failure::Failure;
-use super::records::Records;
+use super::records::{Item, Records};
 
 /// From this many questions on they go out in a burst.
 const MANY: usize = 8;
@@ -151,6 +152,9 @@ impl Servers {
     /// # Errors
     /// [`Failure`] if no server could say.
     pub async fn ask(&self, name: &Name, record_type: RecordType) -> Result<Reply, Failure> {
+        if let Some(reply) = without_asking(name, record_type) {
+            return Ok(reply);
+        }
         let mut all = pin!(self.all.ask(name, record_type));
         if self.each.is_empty() {
             return all.await;
@@ -195,7 +199,10 @@ impl Servers {
         deadline: Instant,
     ) -> Vec<Result<Reply, Failure>> {
         let mut deadline = deadline;
-        let mut replies = vec![None; questions.len()];
+        let mut replies: Vec<_> = questions
+            .iter()
+            .map(|(name, record_type)| without_asking(name, *record_type).map(Ok))
+            .collect();
         if questions.len() >= MANY && !self.tcp_only {
             for &server in &self.addresses {
                 let left: Vec<_> = (0..questions.len())
@@ -244,15 +251,42 @@ impl Servers {
     }
 }
 
-/// A resolver for some of the servers.
+/// What special names stand for, about which no server has to be asked: RFC 6761, sections 6.3 and 6.4, and
+/// RFC 7686.
+fn without_asking(name: &Name, record_type: RecordType) -> Option<Reply> {
+    let found = |item| {
+        Some(Reply::Found(Records {
+            items: vec![item],
+            ..Records::default()
+        }))
+    };
+    let top = name.iter().next_back().unwrap_or_default();
+    if top.eq_ignore_ascii_case(b"localhost") {
+        return match record_type {
+            RecordType::A => found(Item::Address(Ipv4Addr::LOCALHOST.into())),
+            RecordType::AAAA => found(Item::Address(Ipv6Addr::LOCALHOST.into())),
+            _ => Some(Reply::NoData { ttl: None }),
+        };
+    }
+    if top.eq_ignore_ascii_case(b"invalid") || top.eq_ignore_ascii_case(b"onion") {
+        return Some(Reply::NoName);
+    }
+    let loopback = record_type == RecordType::PTR
+        && name
+            .parse_arpa_name()
+            .is_ok_and(|network| network.addr().is_loopback());
+    if loopback {
+        return found(Item::Name(Name::from_ascii("localhost.").ok()?));
+    }
+    None
+}
+
+/// Asks some of the servers.
 struct Asker {
-    resolver: TokioResolver,
+    pool: Pool,
     /// Without the extension mechanism (RFC 6891), which some servers take for an error in the question.
-    plain: TokioResolver,
-    /// For services. The resolver takes an alias in their answers for a target.
-    raw: Pool,
-    raw_plain: Pool,
-    raw_tcp: Pool,
+    plain: Pool,
+    tcp: Pool,
     /// The names with so many services that they do not fit into a datagram. To ask for them by UDP first
     /// would only cost time.
     long: Mutex<HashSet<Name>>,
@@ -260,7 +294,7 @@ struct Asker {
     edns: AtomicBool,
 }
 
-/// A resolver that hands out answers as they came.
+/// A pool of connections to servers, which hands out answers as they came.
 struct Pool {
     handle: RetryDnsHandle<NameServerPool<TokioRuntimeProvider>>,
     request: DnsRequestOptions,
@@ -279,17 +313,34 @@ impl Pool {
             request,
         })
     }
+
+    /// Asks one question. An alias is not followed.
+    async fn ask(&self, name: &Name, record_type: RecordType) -> Result<Meaning, Failure> {
+        let query = Query::query(name.clone(), record_type);
+        match self.handle.lookup(query, self.request).first_answer().await {
+            Ok(response) => Ok(answer::read(name, record_type, &response.into_message())),
+            Err(NetError::Dns(DnsError::NoRecordsFound(none))) => Ok(match none.response_code {
+                ResponseCode::NXDomain => Meaning::NoName,
+                ResponseCode::NoError if none.soa.is_none() && none.ns.is_some() => {
+                    Meaning::Fails(Failure::Referral)
+                }
+                ResponseCode::NoError => Meaning::NoData {
+                    ttl: none.negative_ttl.map(|ttl| Duration::from_secs(ttl.into())),
+                },
+                code => Meaning::Fails(Failure::Code(code)),
+            }),
+            Err(error) => Err(Failure::new(error)),
+        }
+    }
 }
 
 impl Asker {
     fn new(servers: Vec<NameServerConfig>, timeout: Duration) -> Result<Self, String> {
         let cannot = |error| format!("no resolver can be made: {error}");
         Ok(Self {
-            resolver: resolver(servers.clone(), options(timeout, true)).map_err(cannot)?,
-            plain: resolver(servers.clone(), options(timeout, false)).map_err(cannot)?,
-            raw: Pool::new(servers.clone(), options(timeout, true)).map_err(cannot)?,
-            raw_plain: Pool::new(servers.clone(), options(timeout, false)).map_err(cannot)?,
-            raw_tcp: Pool::new(by_tcp(servers), options(timeout, true)).map_err(cannot)?,
+            pool: Pool::new(servers.clone(), options(timeout, true)).map_err(cannot)?,
+            plain: Pool::new(servers.clone(), options(timeout, false)).map_err(cannot)?,
+            tcp: Pool::new(by_tcp(servers), options(timeout, true)).map_err(cannot)?,
             long: Mutex::default(),
             edns: AtomicBool::new(true),
         })
@@ -315,44 +366,23 @@ impl Asker {
         name: &Name,
         record_type: RecordType,
     ) -> Result<Reply, Failure> {
-        let lookup = if record_type == RecordType::SRV {
-            self.services(edns, name).await
-        } else {
-            let resolver = if edns { &self.resolver } else { &self.plain };
-            let lookup = resolver.lookup(name.clone(), record_type).await;
-            lookup.map(|lookup| Records::read(lookup.answers(), lookup.additionals(), record_type))
-        };
-        match lookup {
-            Ok(records) if records.items.is_empty() => Ok(Reply::NoData { ttl: records.ttl }),
-            Ok(records) => Ok(Reply::Found(records)),
-            Err(NetError::Dns(DnsError::NoRecordsFound(none))) => match none.response_code {
-                ResponseCode::NoError => Ok(Reply::NoData {
-                    ttl: none.negative_ttl.map(|ttl| Duration::from_secs(ttl.into())),
-                }),
-                ResponseCode::NXDomain => Ok(Reply::NoName),
-                code => Err(Failure::Code(code)),
-            },
-            Err(error) => Err(Failure::new(error)),
-        }
-    }
-}
-
-impl Asker {
-    async fn services(&self, edns: bool, name: &Name) -> Result<Records, NetError> {
         let long = || self.long.lock().unwrap_or_else(PoisonError::into_inner);
-        if edns && long().contains(name) {
-            match services(&self.raw_tcp, name).await {
-                Ok(records) => return Ok(records),
+        if edns && record_type == RecordType::SRV && long().contains(name) {
+            match follow(&self.tcp, name, record_type).await {
+                Ok(reply) => return Ok(reply),
                 // Whatever it is, the usual way says it better.
                 Err(_) => long().remove(name),
             };
         }
-        let pool = if edns { &self.raw } else { &self.raw_plain };
-        let records = services(pool, name).await?;
-        if records.items.len() > FITTING {
+        let pool = if edns { &self.pool } else { &self.plain };
+        let reply = follow(pool, name, record_type).await?;
+        if let Reply::Found(records) = &reply
+            && record_type == RecordType::SRV
+            && records.items.len() > FITTING
+        {
             long().insert(name.clone());
         }
-        Ok(records)
+        Ok(reply)
     }
 }
 
@@ -373,22 +403,30 @@ fn dislikes_edns(code: ResponseCode) -> bool {
     )
 }
 
-/// The SRV records of a name, aliases followed.
-async fn services(pool: &Pool, name: &Name) -> Result<Records, NetError> {
+/// The records of a name, aliases followed.
+async fn follow(pool: &Pool, name: &Name, record_type: RecordType) -> Result<Reply, Failure> {
     let mut name = name.clone();
+    let mut alias_ttl: Option<Duration> = None;
     for _ in 0..MAX_ALIASES {
-        let request = pool.request;
-        let query = Query::query(name.clone(), RecordType::SRV);
-        let response = pool.handle.lookup(query, request).first_answer().await?;
-        let mut message = response.into_message();
-        let last = Records::follow(&name, &mut message.answers);
-        let records = Records::read(&message.answers, &message.additionals, RecordType::SRV);
-        if !records.items.is_empty() || last == name {
-            return Ok(records);
-        }
-        name = last;
+        let (next, ttl) = match pool.ask(&name, record_type).await? {
+            Meaning::Found(mut records) => {
+                records.ttl = records.ttl.into_iter().chain(alias_ttl).min();
+                return Ok(Reply::Found(records));
+            }
+            Meaning::NoData { ttl } => {
+                let ttl = ttl.into_iter().chain(alias_ttl).min();
+                return Ok(Reply::NoData { ttl });
+            }
+            Meaning::NoName => return Ok(Reply::NoName),
+            Meaning::Fails(failure) => return Err(failure),
+            Meaning::Alias { next, ttl } => (next, ttl),
+        };
+        alias_ttl = alias_ttl.into_iter().chain(ttl).min();
+        name = next;
     }
-    Err(NetError::from("it is an alias of an alias, on and on"))
+    Err(Failure::Other(
+        "it is an alias of an alias, on and on".into(),
+    ))
 }
 
 fn config(address: SocketAddr, tcp_only: bool) -> NameServerConfig {
@@ -414,18 +452,6 @@ fn options(timeout: Duration, edns: bool) -> ResolverOpts {
     options.attempts = 1;
     options.edns0 = edns;
     options
-}
-
-fn resolver(
-    servers: Vec<NameServerConfig>,
-    options: ResolverOpts,
-) -> Result<TokioResolver, NetError> {
-    let mut builder = TokioResolver::builder_with_config(
-        ResolverConfig::from_name_servers(servers),
-        TokioRuntimeProvider::default(),
-    );
-    *builder.options_mut() = options;
-    builder.build()
 }
 
 #[cfg(test)]

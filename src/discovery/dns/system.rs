@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -21,6 +21,8 @@ use super::servers::Servers;
 pub(super) struct System {
     files: SystemFiles,
     given: Vec<SocketAddr>,
+    /// The port of the servers in the resolver configuration.
+    port: u16,
     timeout: Duration,
     servers: Option<Current>,
     hosts: Option<(Stamp, Arc<Hosts>)>,
@@ -71,6 +73,7 @@ impl System {
         Self {
             files: config.files.clone(),
             given: config.nameservers.clone(),
+            port: DnsConfig::PORT,
             timeout: config.lookup_timeout,
             servers: None,
             hosts: None,
@@ -129,9 +132,23 @@ impl System {
                 let own = IpAddr::V4(Ipv4Addr::LOCALHOST);
                 found.servers.push(SocketAddr::new(own, DnsConfig::PORT));
             }
+            for server in &mut found.servers {
+                server.set_port(self.port);
+            }
             Some(origin)
         };
         (Setup { found, origin }, read)
+    }
+
+    /// Whether the hosts file says who the peers are: not if the user chose the name servers.
+    pub fn hosts_file(&self) -> Option<&Path> {
+        self.given.is_empty().then_some(self.files.hosts.as_path())
+    }
+
+    /// Asks the system's name servers at this port.
+    #[cfg(test)]
+    pub fn set_port(&mut self, port: u16) {
+        self.port = port;
     }
 
     /// The hosts as they are now; none if the file is missing.
@@ -153,6 +170,11 @@ impl System {
             }
         }
     }
+}
+
+/// Whether an address is one of this machine's. The kernel lets nobody bind to another machine's.
+pub(super) fn is_local(address: IpAddr) -> bool {
+    UdpSocket::bind((address, 0)).is_ok()
 }
 
 /// What the system's configuration says.

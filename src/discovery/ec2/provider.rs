@@ -15,7 +15,9 @@ use super::metadata::Metadata;
 use super::profile::Profile;
 use super::request::{describe_instances, signed};
 use crate::discovery::Context;
+use crate::discovery::address::plain;
 use crate::discovery::app_name::app_name;
+use crate::discovery::host_template::first_label;
 use crate::discovery::http::client::{Client, Limits};
 use crate::discovery::polling::{Answer, Poll, PollError, Polling, jitter};
 use crate::name::NodeName;
@@ -218,11 +220,11 @@ impl Ec2 {
             HostType::PublicIp => filled(&instance.ip_address),
             HostType::Ipv6 => instance.ipv6(),
             HostType::Hostname => filled(&instance.private_dns_name).map(|name| match self.short {
-                true => name.split('.').next().unwrap_or(name),
+                true => first_label(name),
                 false => name,
             }),
         };
-        NodeName::new(&self.app, host?).ok()
+        NodeName::new(&self.app, &plain(host?)).ok()
     }
 }
 

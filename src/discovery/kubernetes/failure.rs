@@ -41,6 +41,8 @@ pub(super) enum Verdict {
     /// A connection ended while something was asked on it. Kept ones do, when a server restarts: a new one
     /// has to show whether it is there.
     Breaks(Trouble),
+    /// The role lets us list, and not watch: the list has to be asked for again and again.
+    MayNotWatch(String),
     /// The API cannot be asked.
     Fails(Trouble),
 }
@@ -64,6 +66,12 @@ pub(super) fn verdict(error: &WatchError, what: &str, namespace: &str) -> Verdic
         WatchError::WatchStartFailed(ApiError::Api(status)) if status.code == GONE => {
             Verdict::ListAnew
         }
+        WatchError::WatchStartFailed(ApiError::Api(status)) if status.code == FORBIDDEN => {
+            Verdict::MayNotWatch(may_not_watch(status, what, namespace))
+        }
+        WatchError::WatchError(status) if status.code == FORBIDDEN => {
+            Verdict::MayNotWatch(may_not_watch(status, what, namespace))
+        }
         WatchError::WatchError(status) => Verdict::Fails(refused(status, "watch", what, namespace)),
         WatchError::InitialListFailed(error) => fails("list", error),
         WatchError::WatchStartFailed(error) => fails("watch", error),
@@ -71,6 +79,14 @@ pub(super) fn verdict(error: &WatchError, what: &str, namespace: &str) -> Verdic
             "the API server gives {what} without a version, so they cannot be watched; is api_server one of Kubernetes?"
         ))),
     }
+}
+
+fn may_not_watch(status: &Status, what: &str, namespace: &str) -> String {
+    format!(
+        "the API server lets us list {what} in namespace {namespace}, but not watch them ({}), so they are listed \
+         again every few seconds; for quicker news give the service account a Role with the verb watch on {what}",
+        status.message
+    )
 }
 
 const UNAUTHORIZED: u16 = 401;
@@ -190,6 +206,19 @@ mod tests {
                 .contains("system:serviceaccount:prod:default"),
             "{trouble:?}"
         );
+    }
+
+    #[test]
+    fn a_role_that_may_list_and_not_watch_is_no_failure() {
+        for error in [
+            WatchError::WatchStartFailed(ApiError::Api(forbidden())),
+            WatchError::WatchError(forbidden()),
+        ] {
+            let Verdict::MayNotWatch(told) = verdict(&error, "pods", "prod") else {
+                panic!("{error:?}");
+            };
+            assert!(told.contains("the verb watch on pods"), "{told}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::config::{KubernetesConfig, Mode};
 use super::objects::Place;
 use crate::discovery::Context;
+use crate::discovery::host_template::{address_in, dashed};
 use crate::name::NodeName;
 
 /// How the nodes are called.
@@ -46,7 +47,7 @@ impl Naming {
         NodeName::new(&app, "localhost")
             .map_err(|invalid| format!("app_name: {app:?} cannot stand before the @: {invalid}"))?;
         let domain = config.cluster_domain.clone().or(cluster_domain);
-        let own_address = own.and_then(|own| own.host().parse::<IpAddr>().ok());
+        let own_address = own.and_then(|own| address_in(own.host()));
         Ok(Self {
             mode: config.mode,
             app,
@@ -97,7 +98,7 @@ impl Naming {
         let host = match self.mode {
             Mode::Ip => self.address(place)?.to_string(),
             Mode::Dns => {
-                let dashed = self.address(place)?.to_string().replace(['.', ':'], "-");
+                let dashed = dashed(self.address(place)?);
                 format!("{dashed}.{namespace}.pod.{domain}")
             }
             Mode::Hostname => {

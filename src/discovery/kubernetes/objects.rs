@@ -110,6 +110,11 @@ struct RawCondition {
     status: String,
 }
 
+/// An address; an IPv4-mapped one is the IPv4 address.
+fn address(text: &str) -> Option<IpAddr> {
+    text.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
+}
+
 impl From<RawPod> for Pod {
     fn from(raw: RawPod) -> Self {
         let spec = raw.spec.unwrap_or_default();
@@ -117,10 +122,10 @@ impl From<RawPod> for Pod {
         let several = status.pod_ips.unwrap_or_default();
         let mut addresses: Vec<IpAddr> = several
             .into_iter()
-            .filter_map(|one| one.ip?.parse().ok())
+            .filter_map(|one| address(&one.ip?))
             .collect();
         if addresses.is_empty() {
-            addresses.extend(status.pod_ip.and_then(|ip| ip.parse::<IpAddr>().ok()));
+            addresses.extend(status.pod_ip.and_then(|ip| address(&ip)));
         }
         // A pod that has ended keeps its address in its status, and another may have it by now.
         let ended = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
@@ -204,7 +209,7 @@ impl From<RawSlice> for EndpointSlice {
                 // Of several addresses the API says that they are interchangeable, and that clients may
                 // take the first alone. A host name (address type FQDN) is no pod.
                 let first = endpoint.addresses.unwrap_or_default().into_iter().next();
-                let address: IpAddr = first?.parse().ok()?;
+                let address = address(&first?)?;
                 let (pod, namespace) = endpoint
                     .target_ref
                     .map_or((None, None), |target| (target.name, target.namespace));

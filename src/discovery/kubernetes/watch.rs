@@ -24,6 +24,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A watch that held this long was a good one: what fails after it, fails for the first time.
 const STEADY: Duration = Duration::from_secs(10);
 
+/// The longest pause between two lists where the role does not let us watch.
+const LIST_AGAIN: Duration = Duration::from_secs(5);
+
 /// Objects in one answer. A pod can be tens of kilobytes, and an answer is held whole while it is read.
 const PAGE: u32 = 100;
 
@@ -73,6 +76,9 @@ impl Provider for Kubernetes {
             failing: false,
             broke: None,
             pace: Pace::new(LONGEST_PAUSE),
+            lists: Pace::new(LIST_AGAIN),
+            changed: false,
+            noticed: false,
         };
         Box::pin(watch.run(feed))
     }
@@ -176,6 +182,12 @@ struct Watch {
     /// When a connection broke last.
     broke: Option<Instant>,
     pace: Pace,
+    /// The pace of lists where there is no watch.
+    lists: Pace,
+    /// Something was told since the last of these lists.
+    changed: bool,
+    /// It was told that there is no watch.
+    noticed: bool,
 }
 
 /// Why the next change did not come.
@@ -184,6 +196,8 @@ enum Interrupted {
     Pause,
     /// It has to be made anew.
     Anew,
+    /// There is a list, and the role does not let us watch what becomes of it: a sentence for the user.
+    Listed(String),
     /// A connection broke. Once that means nothing.
     Broken(Trouble),
     /// The API cannot be asked.
@@ -198,7 +212,7 @@ impl Watch {
                 signal = feed.signal() => match signal {
                     Signal::Stop => return,
                     Signal::Refresh => {
-                        self.pace.quicken();
+                        self.quicken();
                         self.anew();
                         continue;
                     }
@@ -216,12 +230,17 @@ impl Watch {
                 signal = feed.signal() => match signal {
                     Signal::Stop => return,
                     Signal::Refresh => {
-                        self.pace.quicken();
+                        self.quicken();
                         self.anew();
                     }
                 },
             }
         }
+    }
+
+    fn quicken(&mut self) {
+        self.pace.quicken();
+        self.lists.quicken();
     }
 
     /// Makes the next step begin with a list.
@@ -277,6 +296,7 @@ impl Watch {
                     Err(Interrupted::Pause)
                 }
                 Verdict::ListAnew => Err(Interrupted::Anew),
+                Verdict::MayNotWatch(why) => Err(Interrupted::Listed(why)),
                 Verdict::Breaks(trouble) => Err(Interrupted::Broken(trouble)),
                 Verdict::Fails(trouble) => Err(Interrupted::Failed(trouble)),
             },
@@ -306,6 +326,17 @@ impl Watch {
             Interrupted::Anew => {
                 self.anew();
                 pause
+            }
+            Interrupted::Listed(why) => {
+                self.anew();
+                if !self.noticed {
+                    self.noticed = true;
+                    feed.tell(Observation::Notice(why)).await;
+                }
+                self.pace.quicken();
+                let changed = std::mem::take(&mut self.changed);
+                let listed = Outcome::Answered { changed, ttl: None };
+                jitter(self.lists.next(listed), rand::random())
             }
             Interrupted::Broken(trouble) | Interrupted::Failed(trouble) => {
                 self.anew();
@@ -351,6 +382,7 @@ impl Watch {
             feed.tell(Observation::Failed(trouble)).await;
         } else if self.failing || self.told.as_ref() != Some(&named.nodes) {
             self.failing = false;
+            self.changed = true;
             self.told = Some(named.nodes.clone());
             feed.tell(Observation::Snapshot(named.nodes)).await;
         }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::RancherConfig;
 use crate::discovery::Context;
+use crate::discovery::address::plain;
 use crate::discovery::app_name::app_name;
 use crate::discovery::http::client::{Client, Limits};
 use crate::discovery::polling::{Answer, Poll, PollError, Polling};
@@ -121,7 +122,7 @@ impl Rancher {
         })?;
         let hosts = service.containers.iter().filter_map(Container::host);
         Ok(hosts
-            .filter_map(|host| NodeName::new(&self.app, host).ok())
+            .filter_map(|host| NodeName::new(&self.app, &plain(host)).ok())
             .collect())
     }
 }

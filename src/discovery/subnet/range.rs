@@ -54,6 +54,13 @@ impl FromStr for Cidr {
             Ok(address) => IpNet::from(address),
             Err(_) => text.parse().map_err(|_| InvalidCidr::NoCidr)?,
         };
+        // IPv4-mapped IPv6 addresses (RFC 4291, section 2.5.5.2) are IPv4 addresses.
+        let net = match (net.addr().to_canonical(), net.prefix_len().checked_sub(96)) {
+            (IpAddr::V4(v4), Some(prefix)) if net.addr().is_ipv6() => {
+                IpNet::new(v4.into(), prefix).map_err(|_| InvalidCidr::NoCidr)?
+            }
+            _ => net,
+        };
         let net = net.trunc();
         if net.addr().is_multicast() {
             return Err(InvalidCidr::Multicast);
@@ -121,6 +128,8 @@ mod tests {
             ("10.0.0.7", "10.0.0.7", "10.0.0.7", 1),
             ("10.0.0.7/32", "10.0.0.7", "10.0.0.7", 1),
             ("fdaa::7", "fdaa::7", "fdaa::7", 1),
+            ("::ffff:10.0.0.7", "10.0.0.7", "10.0.0.7", 1),
+            ("::ffff:10.0.0.0/126", "10.0.0.1", "10.0.0.2", 2),
             ("fdaa::/112", "fdaa::", "fdaa::ffff", 65_536),
         ] {
             let cidr: Cidr = text.parse().unwrap();
