@@ -534,12 +534,12 @@ impl Fields {
                 alias: self.reference()?,
             },
             op::UNLINK_ID => Control::UnlinkId {
-                id: self.unsigned()?,
+                id: self.unlink_id()?,
                 from: self.pid()?,
                 to: self.pid()?,
             },
             op::UNLINK_ID_ACK => Control::UnlinkIdAck {
-                id: self.unsigned()?,
+                id: self.unlink_id()?,
                 from: self.pid()?,
                 to: self.pid()?,
             },
@@ -554,7 +554,12 @@ impl Fields {
         else {
             return Err(self.wrong());
         };
-        let Term::List(options) = options else {
+        let options = match options {
+            Term::List(options) => options,
+            // Which is none, and will be answered with `badopt`, as a BEAM does.
+            other => vec![Term::Tuple(vec![other])],
+        };
+        let Ok(arity) = u64::try_from(*arity) else {
             return Err(self.wrong());
         };
         Ok(Control::SpawnRequest {
@@ -563,9 +568,18 @@ impl Fields {
             leader,
             module: module.clone(),
             function: function.clone(),
-            arity: u8::try_from(*arity).map_err(|_| self.wrong())?,
+            // No function has more, so that there is none by that name.
+            arity: u8::try_from(arity).unwrap_or(u8::MAX),
             options,
         })
+    }
+
+    /// A number above 0.
+    fn unlink_id(&mut self) -> Result<u64, ControlError> {
+        match self.unsigned()? {
+            0 => Err(self.wrong()),
+            id => Ok(id),
+        }
     }
 
     fn wrong(&self) -> ControlError {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::dist::channel::ChannelOptions;
+use crate::dist::channel::{ChannelOptions, TICK_TIMES};
 use crate::dist::cookie::{self, CookieError};
 use crate::dist::{ConnectError, DialOptions, Tls};
 use crate::epmd::EpmdError;
@@ -359,6 +359,39 @@ impl Builder {
         super::start::start(self).await
     }
 
+    /// Whether every option has a value with which a connection can last.
+    pub(super) fn check(&self) -> Result<(), StartError> {
+        let channel = &self.channel;
+        let (shortest, longest) = TICK_TIMES;
+        let wrong = |option, why: String| Err(StartError::Option { option, why });
+        if !(shortest..=longest).contains(&channel.tick_time) {
+            return wrong(
+                "tick_time",
+                format!(
+                    "it must be at least {shortest:?} and at most a week, not {:?}",
+                    channel.tick_time
+                ),
+            );
+        }
+        let positive = [
+            ("max_message", channel.max_message),
+            ("high_water", channel.high_water),
+            ("limits.connections", self.limits.connections),
+            ("limits.unreceived", self.limits.unreceived),
+            ("limits.mailbox.messages", self.limits.mailbox.messages),
+            ("limits.mailbox.bytes", self.limits.mailbox.bytes),
+        ];
+        for (option, value) in positive {
+            if value == 0 {
+                return wrong(option, "it must be at least 1, not 0".to_owned());
+            }
+        }
+        if self.dial.setup_time.is_zero() {
+            return wrong("setup_time", "it must be longer than nothing".to_owned());
+        }
+        Ok(())
+    }
+
     /// The cookies, found.
     pub(super) fn cookies(&self) -> Result<(Secret, Arc<HashMap<NodeName, Secret>>), CookieError> {
         Ok((self.cookie.find()?, Arc::new(self.peer_cookies.clone())))
@@ -372,6 +405,14 @@ pub enum StartError {
     /// Its name is none that a node can have.
     #[error("the node cannot have that name: {0}")]
     Name(#[from] InvalidName),
+    /// An option of the builder has a value that no node can have.
+    #[error("{option}: {why}")]
+    Option {
+        /// The method of the builder, or the field of [`Limits`].
+        option: &'static str,
+        /// What is wrong with its value.
+        why: String,
+    },
     /// There is no cookie.
     #[error(transparent)]
     Cookie(#[from] CookieError),

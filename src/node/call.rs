@@ -148,7 +148,9 @@ impl Request {
                 }
             }
             // The label of gen_event's calls is the caller.
-            3 if matches!(elements[0], Term::Pid(_)) && is_caller(&elements[1]) => {
+            3 if is_caller(&elements[1])
+                && elements[1].as_tuple().and_then(<[Term]>::first) == Some(&elements[0]) =>
+            {
                 let request = elements.pop().unwrap_or(Term::NIL);
                 match elements.pop().and_then(Caller::from_term) {
                     Some(from) => Self::EventCall { from, request },

@@ -32,20 +32,42 @@ struct Inner {
     flags: Flags,
     sender: Sender,
     gate: Arc<Gate>,
+    /// Whether this node began it.
+    begun_here: bool,
+    /// When it came to be.
+    since: Instant,
     /// Whether everyone has been told of its end.
     settled: watch::Sender<bool>,
 }
 
 impl Connection {
-    pub(super) fn new(peer: Peer, node: Atom, sender: Sender, gate: Arc<Gate>) -> Self {
+    pub(super) fn new(
+        peer: Peer,
+        node: Atom,
+        sender: Sender,
+        gate: Arc<Gate>,
+        begun_here: bool,
+    ) -> Self {
         Self(Arc::new(Inner {
             flags: peer.flags,
             peer,
             node,
             sender,
             gate,
+            begun_here,
+            since: Instant::now(),
             settled: watch::Sender::new(false),
         }))
+    }
+
+    /// Whether this node began it, and not the peer.
+    pub(super) fn begun_here(&self) -> bool {
+        self.0.begun_here
+    }
+
+    /// Whether it came to be after that moment.
+    pub(super) fn is_since(&self, moment: Instant) -> bool {
+        self.0.since >= moment
     }
 
     /// Who is at the other end.
@@ -136,11 +158,18 @@ impl Connection {
             Term::atom("unsendable"),
             Term::binary(error.to_string()),
         ]);
-        match payload {
-            Some(_) => self.0.sender.signal(control, Some(&why)).is_ok(),
-            // To a peer without EXIT_PAYLOAD, as none since OTP 22.
-            None => true,
+        // Without EXIT_PAYLOAD the reason is in the control message.
+        let mut control = control.clone();
+        match &mut control {
+            Control::Exit { reason, .. }
+            | Control::Exit2 { reason, .. }
+            | Control::MonitorExit { reason, .. } => *reason = why.clone(),
+            _ => {}
         }
+        self.0
+            .sender
+            .signal(&control, payload.is_some().then_some(&why))
+            .is_ok()
     }
 
     /// Whether both sides can do that.

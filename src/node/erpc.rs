@@ -23,6 +23,16 @@ pub(super) struct Apply {
     pub(super) arguments: Term,
 }
 
+impl Apply {
+    pub(super) fn new(module: Atom, function: Atom, arguments: Vec<Term>) -> Self {
+        Self {
+            module: module.into(),
+            function: function.into(),
+            arguments: Term::List(arguments),
+        }
+    }
+}
+
 /// What a spawn request asks to run.
 #[derive(Debug, PartialEq)]
 pub(super) enum Job {

@@ -48,6 +48,16 @@ impl Shared {
             connection.close(CloseReason::Protocol(what));
             return;
         }
+        if let Some(to) = addressee(&control)
+            && !self.is_own_node(&to.node)
+        {
+            let what = format!(
+                "it sends this node what is for a process of {}",
+                to.node.as_str()
+            );
+            connection.close(CloseReason::Protocol(what));
+            return;
+        }
         // The place in the mailbox counts too: what is small is mostly that.
         let credit = || connection.gate().take(size_of::<Item>() + bytes);
         match control {
@@ -210,16 +220,17 @@ impl Shared {
         add(entry).is_some()
     }
 
-    fn demonitor_from(&self, from: &Pid, to: &Process, reference: &Reference) {
-        let removed = |entry: &Entry| {
-            entry.relate(|relations| relations.unwatched(reference, from)) == Some(true)
+    pub(super) fn demonitor_from(&self, from: &Pid, to: &Process, reference: &Reference) {
+        let entry = match to {
+            Process::Pid(pid) => self.process(pid),
+            // The process may have given up the name since.
+            Process::Name(_) => {
+                let process = self.related.monitored_by_name(reference);
+                process.and_then(|process| self.registry.by_key(process))
+            }
         };
-        if self.named(to).is_some_and(|entry| removed(&entry)) {
-            return;
-        }
-        if let Process::Name(_) = to {
-            // The process may have given up the name since. That is rare, so it may take long.
-            let _ = self.registry.all().iter().any(|entry| removed(entry));
+        if let Some(entry) = entry {
+            entry.relate(|relations| relations.unwatched(reference, from));
         }
     }
 
@@ -249,6 +260,22 @@ impl Shared {
         if entry.down_of(node, reference.clone(), reason, credit) {
             self.registry.remove_alias(&reference);
         }
+    }
+}
+
+/// The process that the message is for, which has to be one of this node. Of an earlier life of the node it may be.
+fn addressee(control: &Control) -> Option<&Pid> {
+    match control {
+        Control::Link { to, .. }
+        | Control::Exit { to, .. }
+        | Control::PayloadExit { to, .. }
+        | Control::Exit2 { to, .. }
+        | Control::PayloadExit2 { to, .. }
+        | Control::Monitor {
+            to: Process::Pid(to),
+            ..
+        } => Some(to),
+        _ => None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! What other nodes ask of every node: `net_kernel`'s answers, and the few functions of OTP's modules that
 //! have a truthful answer here. All others raise `undef`, as on a BEAM that does not have them.
 
+use std::collections::HashSet;
+
 use crate::etf::{Atom, Term};
 
 use super::connection::Connection;
@@ -79,14 +81,15 @@ pub(super) fn offer(functions: &Functions) {
         let Term::List(kinds) = &arguments[0] else {
             return nodes(node, atom(&arguments[0])?);
         };
-        let mut all = Vec::new();
+        // Each kind once, however often it is asked for.
+        let mut asked = HashSet::new();
+        let (mut all, mut seen) = (Vec::new(), HashSet::new());
         for kind in kinds {
-            if let Term::List(more) = nodes(node, atom(kind)?)? {
-                all.extend(
-                    more.into_iter()
-                        .filter(|it| !all.contains(it))
-                        .collect::<Vec<_>>(),
-                );
+            let kind = atom(kind)?;
+            if asked.insert(kind)
+                && let Term::List(more) = nodes(node, kind)?
+            {
+                all.extend(more.into_iter().filter(|it| seen.insert(it.clone())));
             }
         }
         Ok(Term::List(all))

@@ -106,8 +106,8 @@ pub enum NodeEvent {
     Down(Peer, CloseReason),
 }
 
-/// A node. Clones share it; it stops with [`Node::stop`], or when the last is dropped. What
-/// [`Process::node`] gives, and clones of that, do not keep it.
+/// A node. Clones share it; it stops with [`Node::stop`], or when the last is dropped. A [`Process`], a [`Connection`],
+/// a [`pg::Pg`] and a [`Global`] do not keep it, nor does what [`Process::node`] gives, and clones of that.
 #[derive(Clone)]
 pub struct Node(
     Arc<Shared>,

@@ -30,7 +30,12 @@ pub struct Process {
     pub(super) entry: Arc<Entry>,
     /// What was taken over from the mailbox: whole batches, so that its lock is taken seldom.
     taken: VecDeque<Item>,
+    /// Whether [`Received::Ended`] was given out.
+    told_of_end: bool,
 }
+
+/// The pause before a process is told again that it has ended.
+const ENDED_AGAIN: Duration = Duration::from_millis(10);
 
 impl Process {
     pub(super) fn new(node: Node, entry: Arc<Entry>) -> Self {
@@ -38,6 +43,7 @@ impl Process {
             node,
             entry,
             taken: VecDeque::new(),
+            told_of_end: false,
         }
     }
 
@@ -54,6 +60,9 @@ impl Process {
     }
 
     /// Waits for whatever comes next. Cancel-safe.
+    ///
+    /// After the end of the process this gives [`Received::Ended`] each time, from the second time on after a pause of
+    /// 10 ms: a loop that overlooks it is not to take a whole processor.
     pub async fn receive(&mut self) -> Received {
         // A process that always finds something lets the others run too.
         tokio::task::coop::consume_budget().await;
@@ -63,6 +72,10 @@ impl Process {
             }
             if !self.take_over() {
                 if let Some(ended) = self.ended() {
+                    if self.told_of_end {
+                        tokio::time::sleep(ENDED_AGAIN).await;
+                    }
+                    self.told_of_end = true;
                     return ended;
                 }
                 self.entry.wake.notified().await;
@@ -116,6 +129,10 @@ impl Process {
                 continue;
             }
             if let Some(ended) = self.ended() {
+                if self.told_of_end {
+                    tokio::time::sleep(ENDED_AGAIN).await;
+                }
+                self.told_of_end = true;
                 return Some(ended);
             }
             let more = self.entry.wake.notified();

@@ -3,25 +3,34 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use crate::etf::Atom;
+use crate::etf::{Atom, Reference};
 
 use super::lock;
 
 /// The processes of a node by the other nodes that they have, or had, links or monitors with. The processes are
 /// numbered as [`super::ids::key`] does. Nothing else is locked under it.
 #[derive(Debug, Default)]
-pub(super) struct Related(Mutex<HashMap<Atom, HashSet<u64>>>);
+pub(super) struct Related {
+    by_node: Mutex<HashMap<Atom, HashSet<u64>>>,
+    /// Those that are monitored by a name, which they may have given up since.
+    by_monitor: Mutex<HashMap<Reference, u64>>,
+}
 
 impl Related {
+    /// The process that is monitored by its name with that reference.
+    pub(super) fn monitored_by_name(&self, reference: &Reference) -> Option<u64> {
+        lock(&self.by_monitor).get(reference).copied()
+    }
+
     fn add(&self, node: &Atom, process: u64) {
-        lock(&self.0)
+        lock(&self.by_node)
             .entry(node.clone())
             .or_default()
             .insert(process);
     }
 
     fn remove(&self, node: &Atom, process: u64) {
-        let mut all = lock(&self.0);
+        let mut all = lock(&self.by_node);
         if let Some(processes) = all.get_mut(node) {
             processes.remove(&process);
             if processes.is_empty() {
@@ -32,20 +41,21 @@ impl Related {
 
     /// Those that have to do with a node, which are forgotten.
     pub(super) fn take(&self, node: &Atom) -> Vec<u64> {
-        let taken = lock(&self.0).remove(node);
+        let taken = lock(&self.by_node).remove(node);
         taken.into_iter().flatten().collect()
     }
 
     /// At most so many of those that have to do with a node.
     pub(super) fn some(&self, node: &Atom, most: usize) -> Vec<u64> {
-        let all = lock(&self.0);
+        let all = lock(&self.by_node);
         let of_node = all.get(node).into_iter().flatten();
         of_node.take(most).copied().collect()
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        lock(&self.0).values().map(HashSet::len).sum()
+        let by_node: usize = lock(&self.by_node).values().map(HashSet::len).sum();
+        by_node + lock(&self.by_monitor).len()
     }
 }
 
@@ -71,6 +81,20 @@ impl Met {
         self.nodes.insert(node.clone());
         if let Some((related, process)) = &self.listed {
             related.add(node, *process);
+        }
+    }
+
+    /// The process is monitored by its name.
+    pub(super) fn monitored_by_name(&self, reference: &Reference) {
+        if let Some((related, process)) = &self.listed {
+            lock(&related.by_monitor).insert(reference.clone(), *process);
+        }
+    }
+
+    /// That has come to an end.
+    pub(super) fn monitored_no_more(&self, reference: &Reference) {
+        if let Some((related, _)) = &self.listed {
+            lock(&related.by_monitor).remove(reference);
         }
     }
 

@@ -69,10 +69,16 @@ impl Shared {
     }
 
     /// A message of this node's for its own processes. One for nobody goes nowhere.
-    pub(super) fn deliver_here(&self, dest: &Dest, message: Term) {
-        if let Some(entry) = self.here(dest) {
-            self.deliver(&entry, message, None);
+    ///
+    /// # Errors
+    /// [`SendFailed::Stopped`] if nobody is there because the node has been stopped.
+    pub(super) fn deliver_here(&self, dest: &Dest, message: Term) -> Result<(), SendFailed> {
+        match self.here(dest) {
+            Some(entry) => self.deliver(&entry, message, None),
+            None if self.is_stopped() => return Err(SendFailed::Stopped),
+            None => {}
         }
+        Ok(())
     }
 
     /// The node that something is to be sent to, if it is not this one.
@@ -114,8 +120,7 @@ impl Shared {
     ) -> Result<(), SendFailed> {
         let Some(node) = self.elsewhere(dest) else {
             tokio::task::coop::consume_budget().await;
-            self.deliver_here(dest, message);
-            return Ok(());
+            return self.deliver_here(dest, message);
         };
         let link = self.link_to(node).await?;
         match Self::control(&link, from, dest) {
@@ -133,8 +138,7 @@ impl Shared {
         message: Term,
     ) -> Result<(), SendFailed> {
         let Some(node) = self.elsewhere(dest) else {
-            self.deliver_here(dest, message);
-            return Ok(());
+            return self.deliver_here(dest, message);
         };
         let link = self
             .link_up(node)
@@ -192,9 +196,7 @@ impl Shared {
         let node = monitored.node();
         let to = monitored.process();
         if self.is_own_node(node) {
-            if let Some(entry) = self.named(&to) {
-                entry.relate(|relations| relations.unwatched(&reference, from));
-            }
+            self.demonitor_from(from, &to, &reference);
         } else if let Some(link) = self.link_up(node) {
             let control = Control::Demonitor {
                 from: from.clone(),

@@ -1,5 +1,6 @@
 //! Functions of other nodes: calling them, and starting processes that run them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -9,13 +10,14 @@ use crate::etf::{Atom, AtomTooLong, Pid, Reference, Term};
 use crate::name::NodeName;
 
 use super::call::{CallError, because};
-use super::erpc::{self, Ended};
+use super::erpc::{self, Apply, Ended};
 use super::exception::Exception;
+use super::functions::{Context, Functions};
 use super::process::Process;
-use super::received::Dest;
+use super::received::{Dest, ExitReason, Received};
 use super::spawn::{Outcome, SpawnError, Start};
 use super::spawn_options::Options;
-use super::{Node, atom_of, rex};
+use super::{Node, Shared, SpawnOptions, atom_of, rex};
 
 /// Why a call of a function on another node has no value.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -86,7 +88,7 @@ impl RpcError {
 impl Node {
     /// Calls `module:function(arguments...)` on `peer`, as `erpc:call/5` does, in a process of its own there;
     /// connects first if there is no connection. `within` bounds all of it. What the function prints comes to
-    /// this node's log.
+    /// this node's log. `peer` may be this node itself: then one of the functions that it offers is run.
     ///
     /// A peer that does not know spawn requests, as none before OTP 23 does, is asked through `rex`; its
     /// exceptions come as far as `{badrpc, Reason}` tells them apart.
@@ -118,6 +120,9 @@ impl Node {
         arguments: Vec<Term>,
     ) -> Result<Term, RpcError> {
         let shared = &self.0;
+        if peer == self.name() {
+            return shared.call_here(module, function, arguments).await;
+        }
         let node = atom_of(peer);
         let link = shared.connected(peer).await?;
         if !link.has(Flags::SPAWN) {
@@ -137,11 +142,7 @@ impl Node {
         };
         let mut call = shared.begin_call(&link, &node, start).await?;
         match call.outcome().await {
-            Outcome::Down(reason) => match erpc::ended(&reference, reason) {
-                Ended::Returned(value) => Ok(value),
-                Ended::Raised(exception) => Err(RpcError::Raised(exception)),
-                Ended::Signal(reason) => Err(RpcError::Signal(reason)),
-            },
+            Outcome::Down(reason) => read_end(&reference, reason),
             Outcome::Refused(reason) => {
                 Err(RpcError::NotStarted(SpawnError::Refused { node, reason }))
             }
@@ -210,6 +211,11 @@ impl Node {
     ) -> Result<(), RpcError> {
         let (module, function) = (Atom::try_from(module)?, Atom::try_from(function)?);
         let shared = &self.0;
+        if peer == self.name() {
+            let apply = Apply::new(module, function, arguments);
+            shared.run_here(apply, SpawnOptions::new(), |_| ExitReason::NORMAL)?;
+            return Ok(());
+        }
         let link = shared.connected(peer).await?;
         if link.has(Flags::SPAWN) {
             let start = Start {
@@ -260,6 +266,61 @@ impl Node {
         self.process()
             .spawn_on(peer, module, function, arguments)
             .await
+    }
+}
+
+impl Shared {
+    /// Runs a function of this node's own in a process, as a peer would have it run.
+    fn run_here(
+        self: &Arc<Self>,
+        apply: Apply,
+        options: SpawnOptions,
+        end: impl FnOnce(Result<Term, Exception>) -> ExitReason + Send + 'static,
+    ) -> Result<Pid, SpawnError> {
+        let limit = || SpawnError::Refused {
+            node: self.ids.node().clone(),
+            reason: Atom::new("system_limit"),
+        };
+        let slot = self.slots.take(0).ok_or_else(limit)?;
+        let work = move |functions: Functions, context: Context| async move {
+            end(functions.run(context, apply).await)
+        };
+        let (caller, leader) = (self.own.clone(), self.leader());
+        let (pid, go) = self.begin_function(slot, options, Some(caller), Some(leader), work);
+        // It may have been killed meanwhile.
+        let _ = go.send(());
+        Ok(pid)
+    }
+
+    /// Calls a function of this node's own, as `erpc:call(node(), ...)` does.
+    async fn call_here(
+        self: &Arc<Self>,
+        module: Atom,
+        function: Atom,
+        arguments: Vec<Term>,
+    ) -> Result<Term, RpcError> {
+        let mut caller = Node::inner(self).process();
+        let (mark, monitor) = (self.ids.reference(), self.ids.reference());
+        let options = SpawnOptions::new().monitor(caller.pid().clone(), monitor);
+        let apply = Apply::new(module, function, arguments);
+        let marked = Term::from(mark.clone());
+        self.run_here(apply, options, |outcome| {
+            ExitReason(erpc::exit_reason(marked, outcome))
+        })?;
+        let reason = match caller.receive().await {
+            Received::Down { reason, .. } | Received::Ended { reason } => reason,
+            other => other.into_term(),
+        };
+        read_end(&mark, reason)
+    }
+}
+
+/// What the end of the process that ran a function says of the call.
+fn read_end(mark: &Reference, reason: Term) -> Result<Term, RpcError> {
+    match erpc::ended(mark, reason) {
+        Ended::Returned(value) => Ok(value),
+        Ended::Raised(exception) => Err(RpcError::Raised(exception)),
+        Ended::Signal(reason) => Err(RpcError::Signal(reason)),
     }
 }
 
@@ -326,13 +387,30 @@ impl Process {
         arguments: Vec<Term>,
         options: Options,
     ) -> Result<(Pid, Reference), RpcError> {
+        let (module, function): (Atom, Atom) = (module.try_into()?, function.try_into()?);
+        let shared = &self.node().0;
+        if peer == self.node().name() {
+            let id = shared.ids.reference();
+            let mut begin = SpawnOptions::new();
+            if options.link {
+                begin = begin.link(self.pid().clone());
+            }
+            if options.monitor {
+                begin = begin.monitor(self.pid().clone(), id.clone());
+            }
+            let apply = Apply::new(module, function, arguments);
+            let pid = shared.run_here(apply, begin, |outcome| match outcome {
+                Ok(_) => ExitReason::NORMAL,
+                Err(raised) => ExitReason(raised.into_exit_reason()),
+            })?;
+            return Ok((pid, id));
+        }
         let start = Start {
-            module: module.try_into()?,
-            function: function.try_into()?,
+            module,
+            function,
             arguments: Term::List(arguments),
             options,
         };
-        let shared = &self.node().0;
         let link = shared.connected(peer).await?;
         if !link.has(Flags::SPAWN) {
             let (node, reason) = (atom_of(peer), Atom::new("notsup"));

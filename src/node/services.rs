@@ -167,8 +167,7 @@ impl Shared {
     /// A message that the node itself sends: over the connection that there is, without waiting.
     pub(super) fn signal_message(&self, to: &Dest, message: Term) -> Result<(), SendFailed> {
         let Some(node) = self.elsewhere(to) else {
-            self.deliver_here(to, message);
-            return Ok(());
+            return self.deliver_here(to, message);
         };
         let gone = || SendFailed::NotConnected(node.clone());
         let link = self.link_up(node).ok_or_else(gone)?;

@@ -49,6 +49,12 @@ pub struct Watcher {
     pub monitored: control::Process,
 }
 
+impl Watcher {
+    fn is_by_name(&self) -> bool {
+        matches!(self.monitored, control::Process::Name(_))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Link {
     Active,
@@ -184,6 +190,9 @@ impl Relations {
     /// Another process monitors this one.
     pub fn watched(&mut self, reference: Reference, watcher: Watcher) {
         self.met.meet(&watcher.pid.node);
+        if watcher.is_by_name() {
+            self.met.monitored_by_name(&reference);
+        }
         self.watchers.insert(reference, watcher);
     }
 
@@ -192,9 +201,16 @@ impl Relations {
         let watcher = self.watchers.get(reference);
         let had = watcher.is_some_and(|watcher| watcher.pid == *from);
         if had {
-            self.watchers.remove(reference);
+            self.forget_watcher(reference);
         }
         had
+    }
+
+    fn forget_watcher(&mut self, reference: &Reference) {
+        let watcher = self.watchers.remove(reference);
+        if watcher.is_some_and(|watcher| watcher.is_by_name()) {
+            self.met.monitored_no_more(reference);
+        }
     }
 
     /// Who set a monitor on this process.
@@ -221,7 +237,11 @@ impl Relations {
         if self.is_empty() {
             return Lost::default();
         }
-        self.watchers.retain(|_, watcher| watcher.pid.node != *node);
+        for (reference, watcher) in self.watchers.extract_if(|_, it| it.pid.node == *node) {
+            if watcher.is_by_name() {
+                self.met.monitored_no_more(&reference);
+            }
+        }
         let links = self.links.extract_if(|pid, _| pid.node == *node);
         let links = links.filter(|(_, link)| *link == Link::Active);
         let links = links.map(|(pid, _)| pid).collect();
@@ -234,6 +254,11 @@ impl Relations {
     #[must_use = "the others have to be told"]
     pub fn end(&mut self) -> Ended {
         self.met.end();
+        for (reference, watcher) in &self.watchers {
+            if watcher.is_by_name() {
+                self.met.monitored_no_more(reference);
+            }
+        }
         let links = self.links.drain();
         let links = links.filter(|(_, link)| *link == Link::Active);
         Ended {

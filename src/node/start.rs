@@ -28,6 +28,7 @@ const FORGET: Duration = Duration::from_millis(500);
 const GRACE: Duration = Duration::from_secs(5);
 
 pub(super) async fn start(builder: Builder) -> Result<Node, StartError> {
+    builder.check()?;
     let (cookie, peer_cookies) = builder.cookies()?;
     let mut identity = Identity::new(builder.name.clone()?, 0, cookie);
     identity.peer_cookies = peer_cookies;
@@ -68,7 +69,12 @@ pub(super) async fn start(builder: Builder) -> Result<Node, StartError> {
     let alive = Arc::new(Alive(Arc::clone(&shared)));
     if let Some((stream, peer)) = given {
         let giver = peer.name.clone();
-        let connection = table::adopt(&shared, stream, peer)
+        let begun = table::Origin {
+            here: true,
+            at: tokio::time::Instant::now(),
+            replaces: false,
+        };
+        let connection = table::adopt(&shared, stream, peer, begun)
             .await
             .map_err(|error| StartError::Unnamed { peer: giver, error })?;
         let weak = Arc::downgrade(&shared);

@@ -1,10 +1,12 @@
 //! Who is connected, and who is being connected to.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::dist::channel::{self, ChannelOptions, Receiver, Sender};
 use crate::dist::handshake::{Claimed, Named, Names, Stranger, Verdict};
@@ -14,6 +16,9 @@ use crate::name::NodeName;
 use super::connection::{self, Connection};
 use super::credit::Gate;
 use super::{NodeEvent, Shared};
+
+/// How long a connection that the peer knows of already may take to be known here.
+const CROSSED: Duration = Duration::from_millis(100);
 
 /// What those who wait for an attempt are told.
 type Attempt = watch::Receiver<Option<Result<Connection, ConnectError>>>;
@@ -84,6 +89,11 @@ impl Table {
     pub(super) fn judge(&self, own: &NodeName, stranger: &Stranger) -> Verdict {
         let slots = self.read();
         let peer = match &stranger.name {
+            // It would speak for the processes of this node.
+            Claimed::Name(peer) if peer == own => {
+                tracing::warn!(%peer, "a node with the name of this one is not let in");
+                return Verdict::Refuse;
+            }
             Claimed::Name(peer) => peer,
             Claimed::Host(_) if slots.len() >= self.most => return Verdict::Refuse,
             Claimed::Host(host) => {
@@ -109,6 +119,12 @@ impl Table {
             }
             None => Verdict::Accept,
         }
+    }
+
+    /// A name that was given is not taken, as its node did not pass the handshake. One that a node had before is
+    /// given again later; of one that is new nobody knows.
+    pub(super) fn not_taken(&self, named: Named) {
+        super::lock(&self.names).not_taken(named);
     }
 
     /// Lets a name that this node gave be given again.
@@ -221,24 +237,40 @@ async fn try_to_connect(weak: &Weak<Shared>, peer: &NodeName) -> Result<Connecti
         let shared = weak.upgrade().ok_or(ConnectError::Stopped)?;
         (shared.identity.clone(), shared.dial.clone())
     };
+    let (at, replaces) = (Instant::now(), AtomicBool::new(false));
     // Not so if the peer connected to us meanwhile.
     let still_wanted = || {
         let shared = weak.upgrade();
-        shared.is_some_and(|shared| shared.table.is_connecting(peer))
+        let wanted = shared.is_some_and(|shared| shared.table.is_connecting(peer));
+        replaces.store(wanted, Ordering::Relaxed);
+        wanted
     };
     let dialled = dial(&identity, peer, &options, still_wanted).await;
     let shared = weak.upgrade().ok_or(ConnectError::Stopped)?;
     let error = match dialled {
-        Ok((stream, peer)) => return adopt(&shared, stream, peer).await,
+        Ok((stream, peer)) => {
+            let begun = Origin {
+                here: true,
+                at,
+                replaces: replaces.load(Ordering::Relaxed),
+            };
+            return adopt(&shared, stream, peer, begun).await;
+        }
         Err(error) => error,
     };
-    // The peer may have connected to us meanwhile, or be about to.
-    if matches!(error, ConnectError::Simultaneous { .. }) {
+    // The peer may have connected to us meanwhile, or be about to. One that has closes this attempt where it would
+    // let it in, as it does when the cookies differ.
+    let patience = match &error {
+        ConnectError::Simultaneous { .. } => options.setup_time,
+        ConnectError::Cookie { .. } => CROSSED.min(options.setup_time),
+        _ => Duration::ZERO,
+    };
+    if !patience.is_zero() {
         let mut came = shared.table.came.subscribe();
         let theirs = async {
             while shared.table.up(peer.as_str()).is_none() && came.changed().await.is_ok() {}
         };
-        let _ = timeout(options.setup_time, theirs).await;
+        let _ = timeout(patience, theirs).await;
     }
     let mut slots = shared.table.write();
     match slots.get(peer) {
@@ -251,12 +283,34 @@ async fn try_to_connect(weak: &Weak<Shared>, peer: &NodeName) -> Result<Connecti
     }
 }
 
+/// How a connection came about.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin {
+    /// Whether this node began it, and not the peer.
+    pub(super) here: bool,
+    /// When: as far as this side knew, there was no other connection to the peer then.
+    pub(super) at: Instant,
+    /// Whether the peer, or this node, was asked whether it is to take the place of an earlier one, and said yes.
+    pub(super) replaces: bool,
+}
+
+impl Origin {
+    /// Whether the other side began a connection that came to be while this one was under way. Neither side knew of
+    /// the other's attempt then.
+    pub(super) fn crosses(self, other: &Connection) -> bool {
+        !self.replaces && other.begun_here() != self.here && other.is_since(self.at)
+    }
+}
+
 /// Takes a stream that passed the handshake for the connection to its peer. An earlier one is closed, and
 /// everyone told of its end, before the new one counts.
+///
+/// Of two that crossed, the one that the node with the greater name began stays, on both sides.
 pub(super) async fn adopt(
     shared: &Arc<Shared>,
     stream: Stream,
     peer: Peer,
+    begun: Origin,
 ) -> Result<Connection, ConnectError> {
     let options = ChannelOptions {
         flags: peer.flags,
@@ -271,6 +325,13 @@ pub(super) async fn adopt(
                 return Err(ConnectError::Stopped);
             }
             match slots.get(&peer.name) {
+                Some(Slot::Up(before))
+                    if !before.is_closed()
+                        && begun.crosses(before)
+                        && before.begun_here() == (shared.identity.name > peer.name) =>
+                {
+                    return Ok(before.clone());
+                }
                 Some(Slot::Up(before)) => before.clone(),
                 _ => {
                     let Some(stream) = stream.take() else {
@@ -279,7 +340,7 @@ pub(super) async fn adopt(
                     let (sender, receiver) = open(stream, options);
                     let gate = Gate::new(shared.unreceived, shared.unreceived_at_most);
                     let node = super::atom_of(&peer.name);
-                    let connection = Connection::new(peer.clone(), node, sender, gate);
+                    let connection = Connection::new(peer.clone(), node, sender, gate, begun.here);
                     slots.insert(peer.name.clone(), Slot::Up(connection.clone()));
                     tell(shared, NodeEvent::Up(peer));
                     drop(slots);

@@ -124,18 +124,19 @@ impl Node {
         self.0.spawn(options, code)
     }
 
-    /// Makes a process for the code that calls this, which ends when it is dropped.
+    /// Makes a process for the code that calls this, which ends when it is dropped. It does not keep the node: it ends
+    /// when the node stops, or the last [`Node`] is dropped.
     #[must_use]
     pub fn process(&self) -> Process {
         let entry = self.0.new_entry(None, false);
-        Process::new(self.clone(), entry)
+        Process::new(Self::inner(&self.0), entry)
     }
 
     /// As [`Node::process`], with a bound of its own.
     #[must_use]
     pub fn process_with(&self, bound: MailboxBound) -> Process {
         let entry = self.0.new_entry(Some(bound), false);
-        Process::new(self.clone(), entry)
+        Process::new(Self::inner(&self.0), entry)
     }
 }
 

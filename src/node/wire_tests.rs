@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::dist::channel::{self, ChannelOptions, Incoming, Receiver, Sender};
 use crate::dist::control::{Control, Process as Named};
@@ -12,6 +12,7 @@ use crate::dist::{Flags, Stream};
 use crate::etf::Term;
 
 use super::call::CallError;
+use super::table::Origin;
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -68,7 +69,16 @@ fn peer(name: &NodeName) -> Peer {
 }
 
 async fn adopt(node: &Node, stream: TcpStream, peer: Peer) -> Connection {
-    let adopted = table::adopt(&node.0, Stream::Plain(stream), peer).await;
+    let begun = Origin {
+        here: false,
+        at: Instant::now(),
+        replaces: false,
+    };
+    adopt_as(node, stream, peer, begun).await
+}
+
+async fn adopt_as(node: &Node, stream: TcpStream, peer: Peer, begun: Origin) -> Connection {
+    let adopted = table::adopt(&node.0, Stream::Plain(stream), peer, begun).await;
     adopted.unwrap()
 }
 
@@ -740,4 +750,301 @@ async fn the_end_of_a_connection_concerns_those_who_had_to_do_with_the_peer() {
     assert!(matches!(next(&mut process).await, Received::Down { .. }));
     drop(others);
     assert_eq!(node.0.related.len(), before, "who ended is forgotten too");
+}
+
+#[tokio::test]
+async fn of_two_connections_that_crossed_both_sides_keep_the_same() {
+    for (own_name, peer_name, keeps_own) in [("b", "a", true), ("b", "c", false)] {
+        let node = node(&format!("{own_name}@127.0.0.1")).await;
+        let peer = peer(&name(&format!("{peer_name}@127.0.0.1")));
+        for own_is_first in [true, false] {
+            let at = Instant::now();
+            let begun = |here| Origin {
+                here,
+                at,
+                replaces: false,
+            };
+            let (one, _far) = streams().await;
+            let first = adopt_as(&node, one, peer.clone(), begun(own_is_first)).await;
+            let (other, _far) = streams().await;
+            let second = adopt_as(&node, other, peer.clone(), begun(!own_is_first)).await;
+            let kept = node.connection(&peer.name).unwrap();
+            assert!(kept.is(&second), "who connected has what there is");
+            assert_eq!(kept.begun_here(), keeps_own);
+            assert_eq!(first.is_closed(), own_is_first != keeps_own);
+            // One that knew of the other takes its place, whoever has the greater name.
+            let (later, _far) = streams().await;
+            let knows = Origin {
+                here: !keeps_own,
+                at,
+                replaces: true,
+            };
+            let last = adopt_as(&node, later, peer.clone(), knows).await;
+            assert!(kept.is_closed() && !last.is_closed());
+            node.disconnect(&peer.name);
+            last.settled().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_handed_out_outlives_an_attempt_that_crossed_it() {
+    use crate::dist::handshake;
+    for peer_name in ["a@127.0.0.1", "z@127.0.0.1"] {
+        let node = node("m@127.0.0.1").await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let welcoming = tokio::spawn(super::listen::run(listener, Arc::downgrade(&node.0)));
+        let mut events = node.subscribe();
+        // The peer connects; before it answers the challenge, this node has connected to it.
+        let identity = crate::dist::Identity::new(name(peer_name), 4, crate::Secret::new("c"));
+        let stream = TcpStream::connect(address).await.unwrap();
+        let own = name("m@127.0.0.1");
+        let (held, hold) = held(stream);
+        let handshake = tokio::spawn({
+            async move {
+                let lengths = handshake::Lengths::Two;
+                let version = handshake::Version::V6;
+                handshake::connect(held, lengths, &identity, &own, version, || true).await
+            }
+        });
+        hold.reached.notified().await;
+        let (near, _far) = streams().await;
+        let begun = Origin {
+            here: true,
+            at: Instant::now(),
+            replaces: false,
+        };
+        let first = adopt_as(&node, near, peer(&name(peer_name)), begun).await;
+        hold.go.notify_one();
+        let refused = timeout(PATIENCE, handshake).await.unwrap().unwrap();
+        assert!(refused.is_err(), "it is not let in a second time");
+        assert!(!first.is_closed());
+        assert!(matches!(events.recv().await, Ok(NodeEvent::Up(_))));
+        assert!(events.try_recv().is_err(), "one came, and none went");
+        welcoming.abort();
+    }
+}
+
+/// Holds the second packet of a handshake back: the answer to the challenge.
+struct Hold {
+    reached: Notify,
+    go: Notify,
+}
+
+/// A stream whose second write waits.
+fn held(mut stream: TcpStream) -> (tokio::io::DuplexStream, Arc<Hold>) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let hold = Arc::new(Hold {
+        reached: Notify::new(),
+        go: Notify::new(),
+    });
+    let holding = Arc::clone(&hold);
+    let (ours, mut theirs) = tokio::io::duplex(4096);
+    tokio::spawn(async move {
+        let mut writes = 0;
+        let (mut out, mut back) = ([0; 1024], [0; 1024]);
+        loop {
+            tokio::select! {
+                read = theirs.read(&mut out) => {
+                    let Ok(count @ 1..) = read else { return };
+                    writes += 1;
+                    if writes == 2 {
+                        holding.reached.notify_one();
+                        holding.go.notified().await;
+                    }
+                    if stream.write_all(&out[..count]).await.is_err() {
+                        return;
+                    }
+                }
+                read = stream.read(&mut back) => {
+                    let Ok(count @ 1..) = read else { return };
+                    if theirs.write_all(&back[..count]).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    });
+    (ours, hold)
+}
+
+#[tokio::test]
+async fn a_node_with_the_name_of_this_one_is_not_let_in() {
+    use crate::dist::handshake;
+    let node = node("own@127.0.0.1").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let welcoming = tokio::spawn(super::listen::run(listener, Arc::downgrade(&node.0)));
+    let own = name("own@127.0.0.1");
+    let identity = crate::dist::Identity::new(own.clone(), 4, crate::Secret::new("c"));
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (lengths, version) = (handshake::Lengths::Two, handshake::Version::V6);
+    let refused = handshake::connect(stream, lengths, &identity, &own, version, || true).await;
+    assert!(
+        matches!(refused, Err(ConnectError::NotAllowed { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(node.nodes(), []);
+    welcoming.abort();
+}
+
+#[tokio::test]
+async fn a_node_is_a_place_for_itself() {
+    let node = builder("own@127.0.0.1").function("m", "twice", 1, |_, arguments| async move {
+        match &arguments[0] {
+            Term::Int(number) => Ok(Term::Int(2 * number)),
+            _ => Err(Exception::badarg()),
+        }
+    });
+    let node = node.function("m", "sleep", 0, |_, _| std::future::pending());
+    let node = node.start().await.unwrap();
+    let own = node.name().clone();
+    node.ping(&own, PATIENCE).await.unwrap();
+    let twice = |argument| node.rpc(&own, "m", "twice", vec![argument], PATIENCE);
+    assert_eq!(twice(Term::Int(21)).await, Ok(Term::Int(42)));
+    assert!(matches!(twice(Term::NIL).await, Err(RpcError::Raised(_))));
+    let called = node.call(&own, "erlang", "node", vec![], PATIENCE).await;
+    assert_eq!(called, Ok(Term::Atom(node.atom().clone())));
+    let nobody = node.call(&own, "no", "function", vec![], PATIENCE).await;
+    assert!(matches!(nobody, Err(CallError::BadRpc(_))), "{nobody:?}");
+    node.rpc_cast(&own, "m", "twice", vec![]).await.unwrap();
+    let mut process = node.process();
+    let (pid, reference) = process
+        .spawn_monitor_on(&own, "m", "sleep", vec![])
+        .await
+        .unwrap();
+    process.exit(&pid, atom("kill")).await;
+    let down = Received::Down {
+        reference,
+        process: Monitored::Pid(pid),
+        reason: atom("killed"),
+    };
+    assert_eq!(next(&mut process).await, down);
+    let pid = process
+        .spawn_link_on(&own, "m", "sleep", vec![])
+        .await
+        .unwrap();
+    process.exit(&pid, atom("boom")).await;
+    let reason = atom("boom");
+    assert_eq!(next(&mut process).await, Received::Ended { reason });
+}
+
+#[tokio::test]
+async fn a_node_that_was_dropped_stops_whoever_holds_what_is_its() {
+    let node = builder("own@127.0.0.1").visible().start().await.unwrap();
+    let (pg, global) = (node.pg(Atom::new("pg")).unwrap(), node.global());
+    let (mut process, pid) = (node.process(), node.process().pid().clone());
+    let peer = Raw::of(&node, "peer@127.0.0.1").await;
+    let kept = process.node().clone();
+    drop(node);
+    let ended = next(&mut process).await;
+    assert!(matches!(ended, Received::Ended { .. }), "{ended:?}");
+    let mut receiver = peer.receiver;
+    let closed = timeout(PATIENCE, receiver.next()).await.unwrap();
+    assert_eq!(closed.err(), Some(CloseReason::ByPeer));
+    drop((pg, global));
+    // And what is sent to its processes says so.
+    let sent = kept.send(&pid, atom("late")).await;
+    assert_eq!(sent, Err(SendFailed::Stopped));
+    // Whoever overlooks the end does not take a whole processor.
+    let began = std::time::Instant::now();
+    for _ in 0..3 {
+        process.receive().await;
+    }
+    assert!(began.elapsed() >= Duration::from_millis(30));
+}
+
+#[tokio::test]
+async fn options_that_no_node_can_have_are_refused() {
+    let limits = |change: fn(&mut Limits)| {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        builder("own@127.0.0.1").limits(limits)
+    };
+    let own = || builder("own@127.0.0.1");
+    for (wrong, option) in [
+        (own().tick_time(Duration::ZERO), "tick_time"),
+        (own().tick_time(Duration::MAX), "tick_time"),
+        (own().max_message(0), "max_message"),
+        (own().high_water(0), "high_water"),
+        (limits(|it| it.unreceived = 0), "limits.unreceived"),
+        (
+            limits(|it| it.mailbox.messages = 0),
+            "limits.mailbox.messages",
+        ),
+    ] {
+        let error = wrong.start().await.unwrap_err().to_string();
+        assert!(error.starts_with(option), "{error}");
+    }
+    // A peer may say anything of its own.
+    let node = node("own@127.0.0.1").await;
+    let mut peer = Raw::of(&node, "peer@127.0.0.1").await;
+    let connection = node.connections().remove(0);
+    connection.set_tick_time(Duration::from_secs(1 << 62));
+    connection.set_tick_time(Duration::ZERO);
+    node.send(&peer.pid(1), atom("told")).await.unwrap();
+    assert_eq!(peer.hear().await.payload, Some(atom("told")));
+}
+
+#[tokio::test]
+async fn a_monitor_by_a_name_that_was_given_up_is_taken_back() {
+    let node = node("own@127.0.0.1").await;
+    let peer = Raw::of(&node, "peer@127.0.0.1").await;
+    let (process, mut told) = (node.process(), node.process());
+    let before = node.0.related.len();
+    let name = Atom::new("name");
+    process.register(name.clone()).unwrap();
+    let reference = |number| Reference {
+        node: peer.node.clone(),
+        creation: 1,
+        id: vec![number, 0, 0],
+    };
+    let (to, from) = (Named::Name(name.clone()), peer.pid(1));
+    for number in 0..3 {
+        let (from, to, reference) = (from.clone(), to.clone(), reference(number));
+        peer.say(
+            Control::Monitor {
+                from,
+                to,
+                reference,
+            },
+            None,
+        )
+        .await;
+    }
+    let watchers = || process.entry.relate(|it| it.len()) == Some(3);
+    until("it is monitored", watchers).await;
+    assert_eq!(node.0.related.len(), before + 4);
+    node.unregister(&name);
+    let reference = reference(1);
+    peer.say(
+        Control::Demonitor {
+            from,
+            to,
+            reference,
+        },
+        None,
+    )
+    .await;
+    peer.send(told.pid(), atom("said")).await;
+    next(&mut told).await;
+    assert_eq!(process.entry.relate(|it| it.len()), Some(2));
+    assert_eq!(node.0.related.len(), before + 3);
+    drop(process);
+    assert_eq!(node.0.related.len(), before, "nothing is left of it");
+}
+
+#[tokio::test]
+async fn what_is_for_a_process_of_another_node_ends_the_connection() {
+    let node = node("own@127.0.0.1").await;
+    let mut peer = Raw::of(&node, "peer@127.0.0.1").await;
+    let elsewhere = Pid {
+        node: Atom::new("third@127.0.0.1"),
+        ..peer.pid(1)
+    };
+    let (from, to) = (peer.pid(1), elsewhere);
+    peer.say(Control::Link { from, to }, None).await;
+    let closed = timeout(PATIENCE, peer.receiver.next()).await.unwrap();
+    assert_eq!(closed.err(), Some(CloseReason::ByPeer));
 }

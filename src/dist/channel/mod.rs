@@ -41,6 +41,7 @@ pub use decoder::Decoder;
 pub use malformed::Malformed;
 pub use outbox::{Outbox, Urgency};
 pub use receiver::{Incoming, Receiver};
+pub(crate) use sender::TICK_TIMES;
 pub use sender::{SendError, Sender};
 use sender::{Shared, WriteNow};
 use source::Source;

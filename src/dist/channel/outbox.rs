@@ -108,7 +108,8 @@ impl Outbox {
             next: Batch::default(),
             lanes: VecDeque::new(),
             signals: 0,
-            high_water: options.high_water,
+            // Something has to pass.
+            high_water: options.high_water.max(1),
             hard_limit: options.hard_limit,
         }
     }

@@ -16,6 +16,11 @@ use crate::dist::close::CloseReason;
 use crate::dist::control::Control;
 use crate::etf::{EncodeError, Term};
 
+/// The shortest and the longest tick time. With less than 4 ms, a quarter of it would be nothing at all; with more than
+/// a week, which the peer may say that it has, a dead one would never be noticed.
+pub(crate) const TICK_TIMES: (Duration, Duration) =
+    (Duration::from_millis(4), Duration::from_secs(7 * 24 * 3600));
+
 /// Sends messages to the peer. Clones share the connection.
 #[derive(Debug, Clone)]
 pub struct Sender(pub(super) Arc<Shared>);
@@ -130,7 +135,7 @@ impl Sender {
         self.0.options.flags
     }
 
-    /// Takes over another `net_ticktime`, from the next look at the traffic on.
+    /// Takes over another `net_ticktime`, from the next look at the traffic on: at least 4 ms, at most a week.
     pub fn set_tick_time(&self, tick_time: Duration) {
         self.0.set_tick_time(tick_time);
     }
@@ -299,8 +304,9 @@ impl Shared {
     }
 
     fn set_tick_time(&self, tick_time: Duration) {
-        let millis = u64::try_from(tick_time.as_millis()).unwrap_or(u64::MAX);
-        self.tick_time.store(millis, Ordering::Relaxed);
+        let millis = tick_time.clamp(TICK_TIMES.0, TICK_TIMES.1).as_millis();
+        self.tick_time
+            .store(u64::try_from(millis).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     pub(super) fn close(&self, reason: CloseReason) {

@@ -127,7 +127,7 @@ where
 /// # Errors
 /// [`AcceptError`], for the log.
 pub async fn accept<T>(
-    mut io: T,
+    io: T,
     lengths: Lengths,
     own: &Identity,
     judge: impl FnOnce(&Stranger) -> Verdict,
@@ -135,9 +135,28 @@ pub async fn accept<T>(
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
+    accept_if(io, lengths, own, judge, |_| true).await
+}
+
+/// As [`accept`]. `still_wanted` is asked once the peer has proved the cookie, and before it is told that it is let in:
+/// meanwhile another connection to it may have come about, of which both sides know.
+///
+/// # Errors
+/// [`AcceptError`], for the log.
+pub async fn accept_if<T>(
+    mut io: T,
+    lengths: Lengths,
+    own: &Identity,
+    judge: impl FnOnce(&Stranger) -> Verdict,
+    still_wanted: impl FnOnce(&Peer) -> bool,
+) -> Result<(T, Peer), AcceptError>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
     let mut out = Vec::new();
     let mut machine = Acceptor::start(own.clone(), rand::random());
     let mut judge = Some(judge);
+    let mut still_wanted = Some(still_wanted);
     let mut who = None;
     loop {
         let due = machine.due();
@@ -156,6 +175,10 @@ where
         }
         match step {
             Ok(acceptor::Step::Done(peer)) => {
+                if !still_wanted.take().is_some_and(|wanted| wanted(&peer)) {
+                    // This node made a connection to it meanwhile.
+                    return Err(fail(&who, HandshakeError::OursGoesFirst.into()));
+                }
                 let written = write(&mut io, lengths, &mut out).await;
                 written.map_err(|why| fail(&who, why))?;
                 return Ok((io, *peer));

@@ -66,7 +66,7 @@ use crate::secret::Secret;
 
 pub use acceptor::{Acceptor, Named, Stranger, Verdict};
 pub use digest::Digest;
-pub use drive::{AcceptError, Lengths, accept, ask_for_name, connect};
+pub use drive::{AcceptError, Lengths, accept, accept_if, ask_for_name, connect};
 pub use error::HandshakeError;
 pub use initiator::{Attempt, Initiator};
 pub use names::Names;

@@ -1,6 +1,6 @@
 //! Names for nodes that ask for one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::acceptor::Named;
 use crate::name::{InvalidName, NodeName};
@@ -11,7 +11,12 @@ use crate::name::{InvalidName, NodeName};
 pub struct Names {
     /// By host, the names that were given back.
     free: HashMap<String, Vec<Named>>,
+    /// Those of them that are given again and that no node has taken yet.
+    offered: HashSet<NodeName>,
 }
+
+/// How many names of one host are kept for other nodes.
+const KEPT: usize = 4096;
 
 impl Names {
     /// A name at `host`. `random` is for the case that a new one is needed: 64 bits for the name, as OTP takes,
@@ -21,6 +26,7 @@ impl Names {
     /// The host is none.
     pub fn give(&mut self, host: &str, random: (u64, u32)) -> Result<Named, InvalidName> {
         if let Some(named) = self.free.get_mut(host).and_then(Vec::pop) {
+            self.offered.insert(named.name.clone());
             return Ok(named);
         }
         Ok(Named {
@@ -29,13 +35,24 @@ impl Names {
         })
     }
 
+    /// The node that was given this name proved nothing. A name that other nodes know is kept; of a new one nobody
+    /// knows, and strangers can ask for any number.
+    pub fn not_taken(&mut self, named: Named) {
+        if self.offered.contains(&named.name) {
+            self.take_back(named);
+        }
+    }
+
     /// Takes a name back, of which no connection is left.
     pub fn take_back(&mut self, named: Named) {
+        self.offered.remove(&named.name);
         let free = self.free.entry(named.name.host().to_owned()).or_default();
-        free.push(Named {
-            creation: usable(named.creation.wrapping_add(1)),
-            name: named.name,
-        });
+        if free.len() < KEPT {
+            free.push(Named {
+                creation: usable(named.creation.wrapping_add(1)),
+                name: named.name,
+            });
+        }
     }
 }
 
@@ -73,5 +90,31 @@ mod tests {
         let again = names.give("h", (3, 7)).unwrap();
         assert_eq!((again.name, again.creation), (first.name, 8));
         assert!(names.give("a b", (3, 7)).is_err());
+    }
+
+    #[test]
+    fn strangers_use_up_no_names_and_leave_none_behind() {
+        let mut names = Names::default();
+        let known = names.give("h", (1, 7)).unwrap();
+        names.take_back(known.clone());
+        for number in 0..100 {
+            let offered = names.give("h", (number, 7)).unwrap();
+            assert_eq!(offered.name, known.name, "the one that others know");
+            names.not_taken(offered);
+            let host = format!("h{number}");
+            let new = names.give(&host, (number, 7)).unwrap();
+            names.not_taken(new);
+        }
+        assert_eq!((names.free.len(), names.offered.len()), (1, 0));
+        // One that was taken after all.
+        let taken = names.give("h", (3, 7)).unwrap();
+        assert_ne!(names.give("h", (4, 7)).unwrap().name, taken.name);
+        for number in 0..2 * KEPT as u64 {
+            names.take_back(Named {
+                name: NodeName::new(&number.to_string(), "h").unwrap(),
+                creation: 4,
+            });
+        }
+        assert_eq!(names.free["h"].len(), KEPT);
     }
 }

@@ -31,6 +31,8 @@ use crate::name::NodeName;
 
 use super::agent::{Agent, NEWS};
 use super::call::Caller;
+use super::connection::Connection;
+use super::credit::Awaited;
 use super::received::{Dest, Received};
 use super::{Node, NodeEvent, Shared, atom_of, lock};
 
@@ -59,11 +61,20 @@ pub(super) struct Server {
     registrar: Agent,
     state: Mutex<State>,
     /// What was asked of other nodes, by the reference that their answer carries.
-    calls: Mutex<HashMap<Reference, (u64, Atom)>>,
+    calls: Mutex<HashMap<Reference, Asked>>,
     /// Who waits for what was asked of this one.
     requests: Mutex<HashMap<u64, oneshot::Sender<bool>>>,
     next: AtomicU64,
     connections: Mutex<Option<AbortHandle>>,
+}
+
+/// What was asked of another node, and is not answered yet.
+#[derive(Debug)]
+struct Asked {
+    id: u64,
+    node: Atom,
+    /// The answer is read although a process here receives too slowly.
+    _awaited: Option<Awaited>,
 }
 
 impl Node {
@@ -72,7 +83,7 @@ impl Node {
     pub fn global(&self) -> Option<Global> {
         let server = self.0.global.get()?;
         Some(Global {
-            node: self.clone(),
+            node: Self::inner(&self.0),
             server: Arc::clone(server),
         })
     }
@@ -229,7 +240,7 @@ impl Server {
             return;
         };
         let asked = lock(&self.calls).remove(reference);
-        if let Some((id, node)) = asked {
+        if let Some(Asked { id, node, .. }) = asked {
             let answer = Some(answer.clone());
             self.change(shared, |state| state.answered(id, &node, answer));
         }
@@ -364,7 +375,13 @@ impl Server {
 
     fn call(&self, shared: &Shared, (id, asker): (u64, Asker), node: &Atom, request: Term) {
         let reference = shared.ids.reference();
-        lock(&self.calls).insert(reference.clone(), (id, node.clone()));
+        let link = shared.link_up(node);
+        let asked = Asked {
+            id,
+            node: node.clone(),
+            _awaited: link.as_ref().map(Connection::await_answer),
+        };
+        lock(&self.calls).insert(reference.clone(), asked);
         let call = gen_call(self.agent(asker).pid(), &reference, request);
         shared.tell(&Dest::Remote(NAME, node.clone()), call);
     }
@@ -441,7 +458,12 @@ async fn follow_connections(
         };
         server.change(&shared, |state| match event {
             Ok(NodeEvent::Up(peer)) => come(state, &peer),
-            Ok(NodeEvent::Down(peer, _)) => state.node_down(&atom_of(&peer.name)),
+            Ok(NodeEvent::Down(peer, _)) => {
+                let node = atom_of(&peer.name);
+                // What it was asked it does not answer any more; `node_down` goes on without.
+                lock(&server.calls).retain(|_, asked| asked.node != node);
+                state.node_down(&node)
+            }
             Err(RecvError::Lagged(_)) => {
                 let connections = shared.table.all();
                 let is_there = |node: &&Atom| connections.iter().any(|it| it.node() == *node);

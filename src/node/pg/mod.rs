@@ -61,7 +61,7 @@ const EVENTS: usize = 4096;
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// A scope of process groups on a node: see [`Node::pg`]. Clones share it; it ends with the last of them, and
-/// its members leave.
+/// its members leave. It does not keep the node.
 #[derive(Clone)]
 pub struct Pg {
     node: Node,
@@ -98,14 +98,14 @@ impl Node {
     pub fn pg(&self, scope: Atom) -> Result<Pg, RegisterError> {
         let mut scopes = lock(&self.0.scopes);
         if let Some(scope) = scopes.get(&scope).and_then(Weak::upgrade) {
-            let node = self.clone();
+            let node = Self::inner(&self.0);
             return Ok(Pg { node, scope });
         }
         scopes.retain(|_, scope| scope.strong_count() > 0);
         let begun = Scope::begin(&self.0, scope.clone())?;
         scopes.insert(scope, Arc::downgrade(&begun));
         Ok(Pg {
-            node: self.clone(),
+            node: Self::inner(&self.0),
             scope: begun,
         })
     }

@@ -188,10 +188,14 @@ impl State {
         let mut out = Vec::new();
         if let Some(groups) = self.local.remove(pid) {
             let mut changes: Vec<Change> = Vec::new();
+            let mut places: HashMap<Term, usize> = HashMap::new();
             for group in groups {
-                match changes.iter_mut().find(|change| change.group == group) {
-                    Some(change) => change.left.push(pid.clone()),
-                    None => changes.push(leaving(group, vec![pid.clone()])),
+                match places.get(&group) {
+                    Some(place) => changes[*place].left.push(pid.clone()),
+                    None => {
+                        places.insert(group.clone(), changes.len());
+                        changes.push(leaving(group, vec![pid.clone()]));
+                    }
                 }
             }
             self.local_change(changes, &mut out);
