@@ -17,7 +17,14 @@ pub mod name;
 pub mod node;
 #[cfg(any(feature = "discovery", feature = "node"))]
 pub mod panics;
+#[cfg(test)]
+#[path = "../tests/support/ports.rs"]
+#[allow(dead_code)]
+mod ports;
 pub mod secret;
+#[cfg(test)]
+#[path = "../tests/support/seed.rs"]
+mod seed;
 #[cfg(feature = "sidecar")]
 pub mod sidecar;
 

@@ -2,6 +2,9 @@
 //! form of `scripts/fuzz`, for a stable toolchain and for CI.
 #![cfg(all(feature = "discovery", feature = "node"))]
 
+#[path = "support/seed.rs"]
+mod random;
+
 #[path = "../fuzz/entry.rs"]
 mod entry;
 
@@ -47,7 +50,7 @@ fn run(target: &str, entry: fn(&[u8])) -> usize {
         };
         try_one(&seed);
         // The same at every run: this is a test. Finding new inputs is the fuzzer's work.
-        let mut rng = StdRng::seed_from_u64(seed.len() as u64);
+        let mut rng = StdRng::seed_from_u64(random::seed(seed.len() as u64));
         let mut input = seed.clone();
         for n in 0..MUTATIONS {
             if n % 8 == 0 {

@@ -1,6 +1,9 @@
 //! What decoding reserves, whatever it is given: counted by the allocator, in a process of its own.
 #![cfg(feature = "etf")]
 
+#[path = "support/seed.rs"]
+mod seed;
+
 use std::alloc::System;
 
 use bytes::Bytes;
@@ -119,7 +122,7 @@ fn a_kibibyte_of_anything_never_reserves_a_mebibyte() {
         bomb.truncate(INPUT);
         hold(bomb);
     }
-    let mut rng = StdRng::seed_from_u64(3);
+    let mut rng = StdRng::seed_from_u64(seed::seed(3));
     for vector in golden() {
         for _ in 0..200 {
             let mut bytes = vector.clone();

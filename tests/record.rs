@@ -18,7 +18,7 @@ use rendez::etf::{Decoder, Limits, Term};
 use support::wiretap::{Manner, Recording, Wiretap};
 use support::{Beam, BeamOptions, Epmd, beam_command, beam_is_installed};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// The cookie of `fuzz/entry.rs`.
 const COOKIE: &str = "corpus";
 /// `DIST_HDR_ATOM_CACHE` and `FRAGMENTS`: without them each message is a frame of its own with whole terms.

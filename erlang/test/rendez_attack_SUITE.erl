@@ -33,7 +33,7 @@ forged_truncated_replayed_and_oversized_announcements_cost_nothing(_) ->
             rendez_peers:until(fun() -> lists:sort(peers(A)) =:= ['b@127.0.0.1', 'c@127.0.0.1'] end, 60_000),
             %% It goes on until now, and until all kinds had their number.
             Attacker ! enough,
-            Sent = receive {Attacker, Count} -> Count after 120_000 -> error(attack_hangs) end,
+            Sent = receive {Attacker, Count} -> Count after 600_000 -> error(attack_hangs) end,
             ct:log("~b datagrams were sent", [Sent]),
             ?assert(Sent >= 4 * ?EACH),
             %% One atom for the name of c, and few for what is done the first time.
@@ -59,29 +59,23 @@ forged_truncated_replayed_and_oversized_announcements_cost_nothing(_) ->
 %% Every datagram of the attack was refused for its cause, or the kernel dropped it because the provider, which
 %% shares the machine with the attacker, was behind; and nothing else was refused.
 accounted_for(Peer, Port, Sent) ->
-    {Seen, Dropped} = at_rest(Peer, Port),
+    Count = fun(Names, Seen) -> lists:sum([maps:get(Name, Seen) || Name <- Names]) end,
+    Refused = fun(Seen) -> Count([forged, truncated, foreign, replayed, duplicate, oversized], Seen) end,
+    %% What was heard may be among what the kernel dropped, and came beside the attack. The provider may still be at
+    %% work on what it received.
+    rendez_peers:until(fun() ->
+        {Seen, Dropped} = seen(Peer, Port),
+        Refused(Seen) + Dropped + Count([heard, own], Seen) >= Sent orelse {Sent, Dropped, Seen}
+    end),
+    {Seen, Dropped} = seen(Peer, Port),
     ct:log("of ~b datagrams of the attack the kernel dropped at most ~b; ~p", [Sent, Dropped, Seen]),
-    Count = fun(Names) -> lists:sum([maps:get(Name, Seen) || Name <- Names]) end,
-    Refused = Count([forged, truncated, foreign, replayed, duplicate, oversized]),
-    ?assertEqual(0, Count([clock, other_cluster, version, malformed, full, twin])),
-    ?assert(Refused =< Sent),
-    %% What was heard may be among what the kernel dropped, and came beside the attack.
-    ?assert(Refused + Dropped + Count([heard, own]) >= Sent),
-    %% The kernel takes no sides, so each kind got through in its number.
-    Quarter = Refused div 4,
-    [?assert(Count(Names) > Quarter div 2)
+    ?assertEqual(0, Count([clock, other_cluster, version, malformed, full, twin], Seen)),
+    ?assert(Refused(Seen) =< Sent),
+    %% Each kind got through. Not in its number: a full buffer has room for a short datagram before it has for a long
+    %% one.
+    [?assert(Count(Names, Seen) > 0)
      || Names <- [[forged], [truncated, foreign], [replayed, duplicate], [oversized]]],
     ok.
-
-%% The provider's counters and what the kernel dropped, once neither grows by more than a node says.
-at_rest(Peer, Port) ->
-    Before = seen(Peer, Port),
-    timer:sleep(300),
-    After = {#{forged := Forged, oversized := Oversized}, Dropped} = seen(Peer, Port),
-    case Before of
-        {#{forged := Forged, oversized := Oversized}, Dropped} -> After;
-        _ -> at_rest(Peer, Port)
-    end.
 
 seen(Peer, Port) ->
     #{providers := [#{kind := <<"multicast">>, counters := Seen}]} =
@@ -144,10 +138,11 @@ capture(Socket, Name) ->
 attack(Port, Real) ->
     {ok, Socket} = gen_udp:open(0, [binary, {multicast_if, ?LOOPBACK}, {multicast_loop, true}, {sndbuf, 1 bsl 20}]),
     Filling = binary:copy(<<"x">>, 8000),
-    Sent = attack(Socket, Port, Real, Filling, 0),
+    Rounds = attack(Socket, Port, Real, Filling, 0),
     ok = gen_udp:close(Socket),
-    4 * Sent.
+    4 * Rounds.
 
+%% Each round sends one datagram of each kind. `N' rounds were made.
 attack(Socket, Port, Real, Filling, N) ->
     %% Names of one length, each another: an atom made of one would be seen.
     Name = list_to_binary(io_lib:format("~7..0b@1.2", [N])),
@@ -156,10 +151,11 @@ attack(Socket, Port, Real, Filling, N) ->
                    binary:part(Real, 0, N rem byte_size(Real)),
                    Real,
                    <<Real/binary, Filling/binary>>]),
-    Enough = N >= ?EACH andalso receive enough -> true after 0 -> false end,
+    Rounds = N + 1,
+    Enough = Rounds >= ?EACH andalso receive enough -> true after 0 -> false end,
     case Enough of
-        true -> N;
-        false -> attack(Socket, Port, Real, Filling, N + 1)
+        true -> Rounds;
+        false -> attack(Socket, Port, Real, Filling, Rounds)
     end.
 
 send(Socket, Port, Datagram) ->

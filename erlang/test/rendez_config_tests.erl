@@ -1,5 +1,6 @@
 -module(rendez_config_tests).
 -compile([export_all, nowarn_export_all]).
+-compile({parse_transform, rendez_patient}).
 
 -include_lib("eunit/include/eunit.hrl").
 

@@ -1,5 +1,6 @@
 -module(rendez_events_tests).
 -compile([export_all, nowarn_export_all]).
+-compile({parse_transform, rendez_patient}).
 
 -include_lib("eunit/include/eunit.hrl").
 
@@ -52,12 +53,12 @@ no_flood_of_lines_test() ->
 the_default_handler_shows_the_lines_test() ->
     with_log(fun() ->
         publish([{left, 'b@h.x', #{}}], rendez_events:new(mine)),
-        receive {line, _, _, Meta} -> ?assertNot(is_map_key(domain, Meta)) after 1000 -> error(no_line) end
+        receive {line, _, _, Meta} -> ?assertNot(is_map_key(domain, Meta)) after 60_000 -> error(no_line) end
     end).
 
 subscribers_get_events_test() ->
     rendez_events:publish({left, 'b@h.x', #{}}, [self()], rendez_events:new(mine)),
-    receive {rendez, mine, Event} -> ?assertEqual({left, 'b@h.x', #{}}, Event) after 1000 -> error(no_event) end.
+    receive {rendez, mine, Event} -> ?assertEqual({left, 'b@h.x', #{}}, Event) after 60_000 -> error(no_event) end.
 
 no_atom_is_made_of_a_name_test() ->
     Name = iolist_to_binary(["never_an_atom_", integer_to_list(erlang:unique_integer([positive])), "@h.x"]),
@@ -77,7 +78,7 @@ telemetry_when_it_is_loaded_test() ->
     try
         publish([{joined, 'b@h.x', #{after_ms => 5}}, failed(refused, <<"no">>),
                  {provider_failed, <<"dns">>, #{message => <<"SERVFAIL">>}}], rendez_events:new(mine)),
-        [receive {telemetry, Name, Measurements, Metadata} -> ok after 1000 -> error({no, Name}) end
+        [receive {telemetry, Name, Measurements, Metadata} -> ok after 60_000 -> error({no, Name}) end
          || {Name, Measurements, Metadata} <-
                 [{[rendez, node, joined], #{count => 1, after_ms => 5}, #{cluster => mine, node => 'b@h.x'}},
                  {[rendez, node, connect_failed], #{count => 1, attempts => 1, retry_in_ms => 100},

@@ -1,10 +1,11 @@
 %% @doc The native library by itself. What may take a BEAM down runs in a BEAM of its own.
 -module(rendez_nif_tests).
 -compile([export_all, nowarn_export_all]).
+-compile({parse_transform, rendez_patient}).
 
 -include_lib("eunit/include/eunit.hrl").
 
--define(HOLD_CALLS, 3).
+-define(HOLD_CALLS, 5).
 -define(LIST(Names), #{via => [{list, #{node_list => Names}}], node => <<"a@127.0.0.1">>, cookie => <<"c">>}).
 
 -define(EXTERNAL, #{via => [{external, <<"mod">>}], node => <<"a@127.0.0.1">>}).
@@ -13,12 +14,12 @@ message(Tag, Timeout) ->
     receive {rendez, Tag, Message} -> Message after Timeout -> timeout end.
 
 event(Tag, Kind) ->
-    receive {rendez, Tag, {event, Kind, Info}} -> Info after 5000 -> error({no, Kind}) end.
+    receive {rendez, Tag, {event, Kind, Info}} -> Info after 60_000 -> error({no, Kind}) end.
 
 starts_tells_and_stops_test() ->
     {ok, Handle, Tag} = rendez_nif:start(self(), ?LIST(["b@127.0.0.1"])),
     ?assertMatch(#{node := <<"b@127.0.0.1">>, provider := <<"list">>}, event(Tag, discovered)),
-    receive {rendez, Tag, {connect, Name}} -> ?assertEqual(<<"b@127.0.0.1">>, Name) after 5000 -> error(no_connect) end,
+    receive {rendez, Tag, {connect, Name}} -> ?assertEqual(<<"b@127.0.0.1">>, Name) after 60_000 -> error(no_connect) end,
     ok = rendez_nif:report(Handle, {connected, <<"b@127.0.0.1">>}),
     ?assertMatch(#{node := <<"b@127.0.0.1">>, after_ms := _}, event(Tag, joined)),
     StatusTag = make_ref(),
@@ -28,18 +29,18 @@ starts_tells_and_stops_test() ->
             ?assertMatch(#{own := <<"a@127.0.0.1">>,
                            nodes := [#{node := <<"b@127.0.0.1">>, state := connected, named_by := [<<"list">>]}],
                            counters := #{joined := 1}}, Status)
-    after 5000 -> error(no_status)
+    after 60_000 -> error(no_status)
     end,
     ok = rendez_nif:report(Handle, {down, <<"b@127.0.0.1">>}),
     ?assertMatch(#{node := <<"b@127.0.0.1">>}, event(Tag, left)),
     ok = rendez_nif:stop(Handle),
-    ?assertEqual(ok, (fun Wait() -> case message(Tag, 5000) of stopped -> ok; timeout -> timeout; _ -> Wait() end end)()),
+    ?assertEqual(ok, (fun Wait() -> case message(Tag, 60_000) of stopped -> ok; timeout -> timeout; _ -> Wait() end end)()),
     ?assertEqual({error, <<"the cluster has been stopped">>}, rendez_nif:refresh(Handle)),
     ok = rendez_nif:stop(Handle).
 
 a_failure_comes_back_with_its_reason_test() ->
     {ok, Handle, Tag} = rendez_nif:start(self(), ?LIST(["b@127.0.0.1"])),
-    receive {rendez, Tag, {connect, _}} -> ok after 5000 -> error(no_connect) end,
+    receive {rendez, Tag, {connect, _}} -> ok after 60_000 -> error(no_connect) end,
     ok = rendez_nif:report(Handle, {failed, <<"b@127.0.0.1">>, cookie, <<"they differ">>}),
     ?assertMatch(#{reason := cookie, message := <<"they differ">>, attempts := 1, retry_in_ms := _},
                  event(Tag, connect_failed)),
@@ -66,7 +67,7 @@ stops_with_its_owner_test() ->
         Self ! {handle, Handle},
         receive stop -> ok end
     end),
-    Handle = receive {handle, Given} -> Given after 5000 -> error(no_handle) end,
+    Handle = receive {handle, Given} -> Given after 60_000 -> error(no_handle) end,
     ?assert(lives(Handle)),
     Owner ! stop,
     receive {'DOWN', Monitor, process, Owner, normal} -> ok end,
@@ -81,8 +82,8 @@ stops_when_garbage_collected_test() ->
         {ok, _, Tag} = rendez_nif:start(Self, ?EXTERNAL),
         Self ! {tag, Tag}
     end),
-    Tag = receive {tag, Given} -> Given after 5000 -> error(no_tag) end,
-    ?assertEqual(stopped, message(Tag, 5000)).
+    Tag = receive {tag, Given} -> Given after 60_000 -> error(no_tag) end,
+    ?assertEqual(stopped, message(Tag, 60_000)).
 
 a_dead_owner_is_refused_test() ->
     {Pid, Monitor} = spawn_monitor(fun() -> ok end),
@@ -147,11 +148,11 @@ junk_test() ->
 
 resolves_test() ->
     {ok, Tag} = rendez_nif:resolve(self(), ?LIST(["x@127.0.0.1"]), 5000),
-    ?assertEqual({resolved, {ok, [<<"x@127.0.0.1">>]}}, message(Tag, 10_000)),
+    ?assertEqual({resolved, {ok, [<<"x@127.0.0.1">>]}}, message(Tag, 60_000)),
     %% A port at which nothing answers: not an empty answer.
     Port = rendez_peers:free_port(tcp),
     {ok, Other} = rendez_nif:resolve(self(), #{via => {epmd, #{hosts => ["127.0.0.1"], port => Port}}}, 2000),
-    ?assertMatch({resolved, {error, <<"epmd: ", _/binary>>}}, message(Other, 10_000)).
+    ?assertMatch({resolved, {error, <<"epmd: ", _/binary>>}}, message(Other, 60_000)).
 
 names_make_no_atoms_test() ->
     {ok, Handle, Tag} = rendez_nif:start(self(), maps:put(max_connecting, 1, ?EXTERNAL)),
@@ -159,20 +160,22 @@ names_make_no_atoms_test() ->
     ok = rendez_nif:observe(Handle, <<"mod">>, {snapshot, [<<"first@h.x">>]}),
     _ = event(Tag, discovered),
     StatusTag = make_ref(),
+    Nodes = fun() ->
+        ok = rendez_nif:status(Handle, StatusTag),
+        receive {rendez, Tag, {status, StatusTag, #{providers := [#{nodes := Count}]}}} -> Count end
+    end,
+    ok = rendez_peers:until(fun() -> Nodes() =:= 1 end),
     Before = erlang:system_info(atom_count),
     Names = [iolist_to_binary(["n", integer_to_list(N), "@h.x"]) || N <- lists:seq(1, 100_000)],
     ok = rendez_nif:observe(Handle, <<"mod">>, {snapshot, Names}),
     %% A test could not tell made atoms from none if the names never got there.
-    ok = rendez_peers:until(fun() ->
-        ok = rendez_nif:status(Handle, StatusTag),
-        receive {rendez, Tag, {status, StatusTag, #{providers := [#{nodes := Count}]}}} -> Count >= 1000 end
-    end, 30_000),
+    ok = rendez_peers:until(fun() -> Nodes() >= 1000 end),
     ?assert(erlang:system_info(atom_count) - Before < 5),
     rendez_nif:stop(Handle).
 
 %% What takes long does not run on a scheduler that others wait for.
 long_calls_hold_no_scheduler_test_() ->
-    {timeout, 60, fun() ->
+    {timeout, 300, fun() ->
         Names = [iolist_to_binary(["n", integer_to_list(N), "@h.x"]) || N <- lists:seq(1, 100_000)],
         {ok, Handle, _} = rendez_nif:start(self(), ?EXTERNAL),
         [?assertMatch({What, Held} when length(Held) < ?HOLD_CALLS, {What, holds(Call)})
@@ -198,11 +201,11 @@ holds(Call) ->
 
 %% Threads of the library run while its module goes and comes, with handles that live and handles that do not.
 survives_a_hundred_purges_test_() ->
-    {timeout, 120, fun() ->
-        {ok, Peer, _} = peer:start_link(#{connection => standard_io,
+    {timeout, 600, fun() ->
+        {ok, Peer, _} = peer:start_link(#{connection => standard_io, wait_boot => 120_000,
                                           args => ["-pa", filename:dirname(code:which(rendez_nif)),
                                                    "-pa", filename:dirname(code:which(?MODULE))]}),
-        ?assertEqual(ok, peer:call(Peer, ?MODULE, purge_and_load, [100, []], 100_000)),
+        ?assertEqual(ok, peer:call(Peer, ?MODULE, purge_and_load, [100, []], 600_000)),
         ?assertEqual(<<"0.1.0">>, peer:call(Peer, rendez_nif, version, [])),
         peer:stop(Peer)
     end}.
@@ -217,7 +220,7 @@ purge_and_load(0, Kept) ->
     ok;
 purge_and_load(Times, Kept) ->
     {ok, Handle, Tag} = rendez_nif:start(self(), ?LIST(["b@127.0.0.1"])),
-    receive {rendez, Tag, {connect, _}} -> ok after 5000 -> error(no_connect) end,
+    receive {rendez, Tag, {connect, _}} -> ok after 60_000 -> error(no_connect) end,
     Times rem 3 =:= 0 andalso rendez_nif:stop(Handle),
     {ok, _} = rendez_nif:resolve(self(), #{via => {dns, #{dns_name => "localhost", app_name => "x"}}}, 500),
     %% Over the current code it is refused, and the current code goes on.

@@ -32,6 +32,8 @@ stop_epmd({_, Handle}) ->
 start(Epmd, Name) -> start(Epmd, Name, #{}).
 
 start({EpmdPort, _}, Name, Options) ->
+    %% EPMD still has a node of this name that ended a moment ago, until it reads the end of its connection.
+    until(fun() -> not is_known(EpmdPort, Name) end),
     Arguments = case Options of
         #{cookie := Cookie} -> ["-setcookie", Cookie];
         _ -> ["-setcookie", ?COOKIE]
@@ -48,7 +50,7 @@ boot(Base, Env, Arguments) ->
     {ok, Peer, _Node} = peer:start_link(
         Base#{connection => standard_io,
               env => Env,
-              wait_boot => 30_000,
+              wait_boot => 120_000,
               args => ["-connect_all", "false", "-kernel", "logger_level", "error" | Paths] ++ Arguments}),
     Peer.
 
@@ -64,10 +66,10 @@ stop(Peer) ->
     end.
 
 call(Peer, Module, Function, Arguments) ->
-    peer:call(Peer, Module, Function, Arguments, 30_000).
+    peer:call(Peer, Module, Function, Arguments, 120_000).
 
 %% Waits until it holds. The limit only bounds a failing run.
-until(Fun) -> until(Fun, 15_000).
+until(Fun) -> until(Fun, 60_000).
 
 until(Fun, Left) ->
     case Fun() of
@@ -76,13 +78,42 @@ until(Fun, Left) ->
         _ -> timer:sleep(20), until(Fun, Left - 20)
     end.
 
-free_port(tcp) ->
-    {ok, Socket} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),
-    {ok, Port} = inet:port(Socket),
-    ok = gen_tcp:close(Socket),
-    Port;
-free_port(udp) ->
-    {ok, Socket} = gen_udp:open(0, []),
-    {ok, Port} = inet:port(Socket),
-    ok = gen_udp:close(Socket),
-    Port.
+%% Whether EPMD has a node of this name.
+is_known(EpmdPort, Name) ->
+    {ok, Socket} = gen_tcp:connect({127, 0, 0, 1}, EpmdPort, [binary, {active, false}]),
+    ok = gen_tcp:send(Socket, <<1:16, $n>>),
+    Names = received(Socket, <<>>),
+    string:find(Names, ["name ", atom_to_list(Name), " at port "]) =/= nomatch.
+
+received(Socket, Before) ->
+    case gen_tcp:recv(Socket, 0, 60_000) of
+        {ok, Bytes} -> received(Socket, <<Before/binary, Bytes/binary>>);
+        {error, closed} -> ok = gen_tcp:close(Socket), binary_to_list(Before)
+    end.
+
+%% A port that no other test uses until this BEAM ends, as tests/support/ports.rs has it: below the ports that the
+%% kernel chooses, and reserved by listening at the next one.
+free_port(_Protocol) ->
+    Self = self(),
+    Holder = spawn(fun() ->
+        Self ! {self(), reserve(list_to_integer(os:getpid()) * 7919)},
+        receive after infinity -> ok end
+    end),
+    receive {Holder, Port} -> Port end.
+
+reserve(Pair) ->
+    Port = 20_000 + 2 * (Pair rem 5_000),
+    case gen_tcp:listen(Port + 1, [{ip, {127, 0, 0, 1}}]) of
+        {ok, _} ->
+            case is_unused(Port) of
+                true -> Port;
+                false -> reserve(Pair + 1)
+            end;
+        {error, _} -> reserve(Pair + 1)
+    end.
+
+is_unused(Port) ->
+    case {gen_tcp:listen(Port, []), gen_udp:open(Port, [])} of
+        {{ok, Tcp}, {ok, Udp}} -> ok = gen_tcp:close(Tcp), ok = gen_udp:close(Udp), true;
+        _ -> false
+    end.

@@ -4,7 +4,7 @@ defmodule Rendez.ClusterTest do
   import Rendez.TestNode
   alias Rendez.TestProviders
 
-  defp multicast, do: [multicast: [interface: "127.0.0.1", port: free_udp_port()]]
+  defp multicast, do: [multicast: [interface: "127.0.0.1", port: free_port()]]
 
   defp nodes(node), do: node |> call(Node, :list, []) |> Enum.sort()
   defp set(node, key, value), do: call(node, Application, :put_env, [:rendez_test, key, value])

@@ -552,6 +552,11 @@ mod tests {
         Client::new("127.0.0.1", port).with_timeout(Duration::from_secs(10))
     }
 
+    /// A name with a label of more than 63 characters: no name server is asked for it.
+    fn unresolvable() -> String {
+        format!("{}.invalid", "x".repeat(64))
+    }
+
     /// Something that answers every connection with the same bytes and then closes it.
     async fn says(bytes: &'static [u8]) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -568,16 +573,16 @@ mod tests {
 
     #[tokio::test]
     async fn errors_name_the_cause() {
-        // A port that was free a moment ago.
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
+        // Bound, so that nobody else gets the port, and not listening.
+        let silent = tokio::net::TcpSocket::new_v4().unwrap();
+        silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = silent.local_addr().unwrap().port();
         let endpoint = format!("127.0.0.1:{port}");
         let error = client(port).names().await.unwrap_err();
         assert_eq!(error, EpmdError::NotListening { endpoint });
         assert!(error.to_string().contains("epmd -daemon"));
 
-        let error = Client::new("no-such-host.invalid", port).names().await;
+        let error = Client::new(unresolvable(), port).names().await;
         assert!(matches!(error, Err(EpmdError::Resolve { .. })), "{error:?}");
 
         let port = says(b"HTTP/1.1 400 Bad Request\r\n").await;

@@ -425,6 +425,7 @@ fn seconds() -> u32 {
 mod tests {
     use super::*;
     use crate::epmd::{Client, EpmdError, RegistrationState};
+    use crate::ports::free_tcp_port;
     use tokio::task::JoinHandle;
 
     struct Running {
@@ -505,10 +506,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_registration_comes_back_with_the_server() {
-        let server = start(loopback());
+        let port = free_tcp_port();
+        let server = start(ServerConfig { port, ..loopback() });
         let mut registered = server.client().register(node("a")).await.unwrap();
         let creation = registered.creation();
-        let port = server.port;
         server.task.abort();
         drop(server);
         let lost = registered.changed().await;
@@ -529,11 +530,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_registration_can_begin_before_its_server() {
-        let server = start(loopback());
-        let client = server.client();
-        let port = server.port;
-        drop(server);
-        sleep(Duration::from_millis(20)).await;
+        let port = free_tcp_port();
+        let client = Client::new("127.0.0.1", port);
         let mut registered = client.keep_registered(node("a"));
         assert_eq!(registered.creation(), None);
         let state = registered.changed().await;
@@ -608,7 +606,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_request_is_closed() {
         let server = start(ServerConfig {
-            request_timeout: Duration::from_millis(100),
+            request_timeout: Duration::from_secs(2),
             ..loopback()
         });
         for request in [
@@ -639,11 +637,20 @@ mod tests {
         let silent = TcpStream::connect(("127.0.0.1", server.port))
             .await
             .unwrap();
-        sleep(Duration::from_millis(20)).await;
+        // Connections are accepted in their order, so the silent one has its place by then.
         assert_eq!(server.raw(b"\0\x01n").await, b"", "no place is left");
         drop((remote, silent));
-        sleep(Duration::from_millis(20)).await;
-        assert_eq!(server.client().names().await.unwrap().nodes.len(), 1);
+        // The server has to notice that they are gone.
+        let nodes = async {
+            loop {
+                if let Ok(names) = server.client().names().await {
+                    break names.nodes.len();
+                }
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        server.until_nodes(1).await;
+        assert_eq!(timeout(Duration::from_secs(60), nodes).await, Ok(1));
         drop(registered);
     }
 

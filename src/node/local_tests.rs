@@ -11,7 +11,7 @@ use crate::etf::{Atom, Term};
 use super::call::CallError;
 use super::*;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn node() -> Node {
     Node::builder("local@127.0.0.1")

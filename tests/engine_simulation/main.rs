@@ -4,6 +4,8 @@
 #![cfg(feature = "discovery")]
 
 mod sample;
+#[path = "../support/seed.rs"]
+mod seed;
 mod world;
 
 use std::time::Duration;

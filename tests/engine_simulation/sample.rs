@@ -33,7 +33,7 @@ impl Sample {
         let name = |i: usize| format!("n{i}@h").parse().unwrap();
         Self {
             now: Duration::ZERO,
-            rng: SmallRng::seed_from_u64(9),
+            rng: SmallRng::seed_from_u64(crate::seed::seed(9)),
             names: (0..NODES).map(name).collect(),
             alive: vec![true; NODES],
             engines: (0..ENGINES)

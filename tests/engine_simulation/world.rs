@@ -164,7 +164,7 @@ impl World {
             hosts: Vec::new(),
             queue: BinaryHeap::new(),
             order: 0,
-            rng: SmallRng::seed_from_u64(5),
+            rng: SmallRng::seed_from_u64(crate::seed::seed(5)),
             key: Key::derive(&Secret::new("a cookie"), ""),
             loss,
             cut: false,

@@ -22,7 +22,7 @@ async fn sending_connects_from_either_side() {
     let mut process = node.process();
     process.send(&main, process.pid().clone()).await.unwrap();
     assert_eq!(node.nodes(), std::slice::from_ref(&a));
-    let got = "receive P -> Rust = P, is_pid(P) after 30000 -> late end";
+    let got = "receive P -> Rust = P, is_pid(P) after 300000 -> late end";
     assert_eq!(erl.eval(got), "true");
     node.disconnect(&a);
     erl.wait_until("nodes(hidden)", PATIENCE, |nodes| nodes == "[]");
@@ -55,8 +55,8 @@ async fn both_sides_at_once_end_with_one_connection_and_lose_nothing() {
             let ours = tokio::spawn(async move { ours.send(main, Term::Int(round)).await });
             let theirs = format!(
                 "(fun() -> {{echo, '{own}'}} ! {{self(), {round}}}, \
-                 receive {{_, {round}}} -> ok after 30000 -> exit(late) end, \
-                 receive {round} -> both after 30000 -> late end end)()"
+                 receive {{_, {round}}} -> ok after 300000 -> exit(late) end, \
+                 receive {round} -> both after 300000 -> late end end)()"
             );
             assert_eq!(erl.eval(&theirs), "both", "round {round} of {own}");
             ours.await.unwrap().unwrap();
@@ -83,13 +83,13 @@ async fn a_node_that_restarts_is_another_life_of_the_same_name() {
         creations.push(node.identity().creation);
         echo(&node);
         let greeted = format!(
-            "(fun() -> {{echo, '{RUST}'}} ! {{self(), hello}}, receive {{P, hello}} -> put({life}, P), ok after 30000 -> late end end)()"
+            "(fun() -> {{echo, '{RUST}'}} ! {{self(), hello}}, receive {{P, hello}} -> put({life}, P), ok after 300000 -> late end end)()"
         );
         assert_eq!(erl.eval(&greeted), "ok");
         if life == 1 {
             // What was meant for the process of the first life does not reach one of the second.
             let before = "(fun() -> get(0) ! {self(), x}, monitor(process, get(0)), \
-                          receive {'DOWN', _, _, _, R} -> R; {_, x} -> reached after 30000 -> late end end)()";
+                          receive {'DOWN', _, _, _, R} -> R; {_, x} -> reached after 300000 -> late end end)()";
             assert_eq!(erl.eval(before), "noproc");
         }
         // No farewell: the first life ends like one whose machine was switched off.

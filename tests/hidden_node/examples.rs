@@ -52,7 +52,7 @@ fn a_gen_server_calls_a_service_in_rust_which_is_there_again_after_a_crash() {
     let monitor = "ref = Process.monitor({:search, :\"search@127.0.0.1\"}); Process.put(:ref, ref); is_reference(ref)";
     assert_eq!(iex.elixir(monitor), "true");
     example.end("KILL");
-    let down = "ref = Process.get(:ref); receive do {:DOWN, ^ref, _, _, why} -> why after 30_000 -> :late end";
+    let down = "ref = Process.get(:ref); receive do {:DOWN, ^ref, _, _, why} -> why after 300_000 -> :late end";
     assert_eq!(iex.elixir(down), ":noconnection");
     example = start();
     iex.wait_until(

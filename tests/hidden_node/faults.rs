@@ -18,15 +18,16 @@ use tokio::net::TcpStream;
 use tokio::sync::broadcast;
 use tokio::time::{sleep, timeout};
 
-use crate::support::skip;
+use crate::support::{alone, skip};
 use crate::world::*;
 
 /// OTP's `net_ticktime` is at least this in these tests: ticks go out each second.
 const TICK_TIME: Duration = Duration::from_secs(4);
 /// OTP's `net_setuptime`.
 const SETUP_TIME: Duration = Duration::from_secs(7);
-/// By how much two ends may differ that are the same on an idle machine.
-const SLACK: Duration = Duration::from_secs(4);
+/// By how much two ends may differ that are the same on an idle machine. It is that much because a machine that is
+/// busy with something else may hold up either of them.
+const SLACK: Duration = Duration::from_secs(20);
 
 /// The three nodes.
 struct Field {
@@ -57,10 +58,13 @@ const LOG: &str = "register(log, spawn(fun() -> \
       Loop = fun L(Log) -> receive \
           {nodeup, N, _} -> L([{up, N, os:system_time(millisecond), ok} | Log]); \
           {nodedown, N, I} -> L([{down, N, os:system_time(millisecond), proplists:get_value(nodedown_reason, I)} | Log]); \
+          {peek, From} -> From ! {log, lists:reverse(Log)}, L(Log); \
           {take, From} -> From ! {log, lists:reverse(Log)}, L([]) end end, \
       Loop([]) end))";
 const TAKE: &str =
-    "(fun() -> log ! {take, self()}, receive {log, Log} -> Log after 5000 -> late end end)()";
+    "(fun() -> log ! {take, self()}, receive {log, Log} -> Log after 300000 -> late end end)()";
+const PEEK: &str =
+    "(fun() -> log ! {peek, self()}, receive {log, Log} -> Log after 300000 -> late end end)()";
 
 fn clock() -> u128 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -123,13 +127,26 @@ impl Field {
         let joined = format!("net_kernel:connect_node('{victim}')");
         assert_eq!(self.watcher.eval(&joined), "true");
         self.node.connect(&victim).await.expect("a connection");
+        self.up().await;
         self.forget().await;
+    }
+
+    /// Waits until both have been told that the victim is up. That comes a moment after the connection.
+    async fn up(&mut self) {
+        let victim = self.victim_name();
+        loop {
+            let event = timeout(PATIENCE, self.events.recv()).await;
+            let event = event.expect("the victim is told to be up");
+            if matches!(event, Ok(NodeEvent::Up(node)) if node.name == victim) {
+                break;
+            }
+        }
+        let up = format!("length([N || {{up, '{victim}' = N, _, _}} <- {PEEK}]) > 0");
+        self.watcher.wait_until(&up, PATIENCE, |up| up == "true");
     }
 
     /// Forgets what came and went so far.
     async fn forget(&mut self) {
-        // What BEAMs log on their way up comes a moment after the call that made it happen.
-        sleep(Duration::from_millis(200)).await;
         self.watcher.eval(TAKE);
         while self.events.try_recv().is_ok() {}
     }
@@ -292,13 +309,13 @@ impl Bound {
         }
         heard.sort_unstable();
         assert_eq!(heard, ["down", "down", "exit"]);
-        let fired = "receive {'DOWN', Monitor, _, _, Why} -> Why after 30000 -> late end";
+        let fired = "receive {'DOWN', Monitor, _, _, Why} -> Why after 300000 -> late end";
         assert_eq!(field.watcher.eval(fired), "noconnection");
     }
 
     /// What a victim that lives heard.
     fn victim_heard(field: &mut Field) {
-        let log = "(fun() -> Kept ! {take, self()}, receive {log, Log} -> Log after 5000 -> late end end)()";
+        let log = "(fun() -> Kept ! {take, self()}, receive {log, Log} -> Log after 300000 -> late end end)()";
         let heard = field.victim.eval(log);
         assert_eq!(heard, "[{down,noconnection},{exit,noconnection}]");
     }
@@ -306,7 +323,9 @@ impl Bound {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_that_drops_packets_longer_than_the_tick_time() {
-    let Some(mut field) = Field::new(TICK_TIME, "a link that drops packets").await else {
+    // What is lost in the short cut is sent again after up to three seconds.
+    let tick_time = TICK_TIME * 2;
+    let Some(mut field) = Field::new(tick_time, "a link that drops packets").await else {
         return;
     };
     // Not for long: nobody notices.
@@ -316,7 +335,7 @@ async fn a_link_that_drops_packets_longer_than_the_tick_time() {
     }
     sleep(Duration::from_millis(500)).await;
     field.lan.cut(1, false).unwrap();
-    sleep(TICK_TIME * 2).await;
+    field.reach().await;
     assert_eq!(field.watcher.eval(TAKE), "[]");
     assert!(field.events.try_recv().is_err());
 
@@ -406,6 +425,7 @@ async fn a_peer_that_restarts_at_once_under_the_same_name() {
     field.restart_victim();
     assert_ne!(field.victim.eval(creation), first, "a new creation");
     field.reach().await;
+    field.up().await;
 
     // Its end does not get through, so that both still hold the earlier connection when it connects again.
     field.forget().await;
@@ -484,6 +504,10 @@ fn resident() -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_floods() {
+    // It measures the memory of its process.
+    if !alone("faults::a_peer_that_floods") {
+        return;
+    }
     let Some(mut field) = Field::new(TICK_TIME, "a peer that floods").await else {
         return;
     };
@@ -526,6 +550,9 @@ async fn a_peer_that_floods() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_floods_a_process_that_does_not_keep_up() {
+    if !alone("faults::a_peer_that_floods_a_process_that_does_not_keep_up") {
+        return;
+    }
     let Some(mut field) = Field::new(TICK_TIME, "a process that does not keep up").await else {
         return;
     };

@@ -15,11 +15,11 @@ async fn what_every_node_is_asked_is_answered() {
         &mut a,
         &[
             "net_adm:ping(NODE)",
-            "gen_server:call({net_kernel, NODE}, {is_auth, node()}, 30000)",
-            "gen_server:call({net_kernel, NODE}, ticktime, 30000)",
-            "gen_server:call({net_kernel, NODE}, longnames, 30000)",
-            "gen_server:call({net_kernel, NODE}, nodename, 30000)",
-            "catch gen_server:call({nobody_is_called_this, NODE}, hello, 30000)",
+            "gen_server:call({net_kernel, NODE}, {is_auth, node()}, 300000)",
+            "gen_server:call({net_kernel, NODE}, ticktime, 300000)",
+            "gen_server:call({net_kernel, NODE}, longnames, 300000)",
+            "gen_server:call({net_kernel, NODE}, nodename, 300000)",
+            "catch gen_server:call({nobody_is_called_this, NODE}, hello, 300000)",
             "rpc:call(NODE, erlang, node, [])",
             "rpc:call(NODE, erlang, is_alive, [])",
             "rpc:call(NODE, erlang, whereis, [nobody_is_called_this])",
@@ -40,9 +40,9 @@ async fn what_every_node_is_asked_is_answered() {
             "rpc:call(NODE, net_adm, ping, ['nobody@127.0.0.1'])",
             "is_list(rpc:call(NODE, os, getpid, []))",
             // A C node's way, and what a node asks of those that come up.
-            "{rex, NODE} ! {self(), {call, erlang, hd, [[1]], user}}, receive {rex, V} -> V after 30000 -> late end",
+            "{rex, NODE} ! {self(), {call, erlang, hd, [[1]], user}}, receive {rex, V} -> V after 300000 -> late end",
             "{rex, NODE} ! {self(), features_request},
-             receive {features_reply, NODE, Fs} -> lists:member(erpc, Fs) after 30000 -> late end",
+             receive {features_reply, NODE, Fs} -> lists:member(erpc, Fs) after 300000 -> late end",
             "{net_kernel, NODE} ! nonsense, {rex, NODE} ! [non, sense], net_adm:ping(NODE)",
         ]
         .map(|expression| expression.split_whitespace().collect::<Vec<_>>().join(" "))
@@ -86,12 +86,12 @@ async fn what_it_does_not_have_is_undef_and_never_waited_for() {
         ("Elixir.IEx.Broker", "shell", "[]"),
     ] {
         let call =
-            format!("rpc:call('rust@127.0.0.1', '{module}', {function}, {arguments}, 30000)");
+            format!("rpc:call('rust@127.0.0.1', '{module}', {function}, {arguments}, 300000)");
         let answer = a.eval(&call);
         let undef = "{badrpc,{'EXIT',{undef,[{";
         assert!(answer.starts_with(undef), "{call}: {answer}");
     }
-    let otp = a.eval("rpc:call('rust@127.0.0.1', erlang, system_info, [otp_release], 30000)");
+    let otp = a.eval("rpc:call('rust@127.0.0.1', erlang, system_info, [otp_release], 300000)");
     assert!(otp.starts_with("{badrpc,{'EXIT',{badarg,"), "{otp}");
     // A question that OTP's net_kernel and rex would leave without an answer for ever.
     for server in ["net_kernel", "rex"] {

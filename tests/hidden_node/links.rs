@@ -22,12 +22,12 @@ fn obedient(node: &Node, name: &'static str) -> Pid {
 fn pid_of(erl: &mut Beam, name: &str) -> String {
     let variable = format!("Pid_{name}");
     erl.eval(&format!(
-        "{variable} = erpc:call('{RUST}', erlang, whereis, [{name}], 30000), is_pid({variable})"
+        "{variable} = erpc:call('{RUST}', erlang, whereis, [{name}], 300000), is_pid({variable})"
     ));
     variable
 }
 
-const EXIT: &str = "receive {'EXIT', _, Reason} -> Reason after 30000 -> late end";
+const EXIT: &str = "receive {'EXIT', _, Reason} -> Reason after 300000 -> late end";
 
 /// In a fun, so that its variables are new.
 fn fresh(erl: &mut Beam, code: &str) -> String {
@@ -184,7 +184,7 @@ async fn exit_signals_end_processes_on_the_other_side() {
     assert!(gone.starts_with('<'));
     let gone = fresh(
         &mut erl,
-        "link(Pid_one), receive {'EXIT', P, R} -> {P =:= Pid_one, R} after 30000 -> late end",
+        "link(Pid_one), receive {'EXIT', P, R} -> {P =:= Pid_one, R} after 300000 -> late end",
     );
     assert_eq!(gone, "{true,noproc}");
     let there = node
@@ -282,7 +282,7 @@ async fn the_end_of_a_connection_breaks_every_link_and_monitor_on_both_sides() {
         .unwrap();
     let linked = fresh(
         &mut erl,
-        "receive Pids when is_list(Pids) -> [begin link(P), monitor(process, P) end || P <- Pids], length(Pids) after 30000 -> late end",
+        "receive Pids when is_list(Pids) -> [begin link(P), monitor(process, P) end || P <- Pids], length(Pids) after 300000 -> late end",
     );
     assert_eq!(linked, COUNT.to_string());
     let down = process.monitor(&main).await;
@@ -299,8 +299,8 @@ async fn the_end_of_a_connection_breaks_every_link_and_monitor_on_both_sides() {
     let fired = fresh(
         &mut erl,
         &format!(
-            "[receive {{'EXIT', _, noconnection}} -> ok after 30000 -> exit(late) end || _ <- lists:seq(0, {COUNT})], \
-             [receive {{'DOWN', _, process, _, noconnection}} -> ok after 30000 -> exit(late) end || _ <- lists:seq(1, {COUNT})], \
+            "[receive {{'EXIT', _, noconnection}} -> ok after 300000 -> exit(late) end || _ <- lists:seq(0, {COUNT})], \
+             [receive {{'DOWN', _, process, _, noconnection}} -> ok after 300000 -> exit(late) end || _ <- lists:seq(1, {COUNT})], \
              all"
         ),
     );
@@ -355,10 +355,10 @@ async fn a_node_that_stops_has_its_processes_tell_their_peers() {
     let polite = pid_of(&mut erl, "polite");
     erl.eval(&format!("Ref = monitor(process, {polite})"));
     // What a call asks comes after the link and the monitor, so they are here when it is answered.
-    erl.eval(&format!("erpc:call('{RUST}', erlang, node, [], 30000)"));
+    erl.eval(&format!("erpc:call('{RUST}', erlang, node, [], 300000)"));
     node.stop().await;
     assert_eq!(fresh(&mut erl, EXIT), "shutdown");
-    let down = "receive {'DOWN', Ref, _, _, Why} -> Why after 30000 -> late end";
+    let down = "receive {'DOWN', Ref, _, _, Why} -> Why after 300000 -> late end";
     assert_eq!(erl.eval(down), "politely");
     erl.wait_until("nodes(hidden)", PATIENCE, |nodes| nodes == "[]");
 }

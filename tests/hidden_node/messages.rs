@@ -34,7 +34,7 @@ async fn to_a_name_to_a_pid_and_back() {
     let node = node(RUST, &epmd).await;
     echo(&node);
     let mut erl = erl("a@127.0.0.1", &epmd);
-    let received = |m: &str| format!("receive {{Echo, {m}}} -> {m} after 30000 -> late end");
+    let received = |m: &str| format!("receive {{Echo, {m}}} -> {m} after 300000 -> late end");
     assert_eq!(
         erl.eval(&format!(
             "{{echo, '{RUST}'}} ! {{self(), 1}}, {}",
@@ -73,7 +73,7 @@ async fn to_a_name_to_a_pid_and_back() {
 
     let mut iex = iex("b@127.0.0.1", &epmd);
     let sent = format!(
-        "send({{:echo, :\"{RUST}\"}}, {{self(), %{{k: \"v\"}}}}); receive do {{_, m}} -> m after 30000 -> :late end"
+        "send({{:echo, :\"{RUST}\"}}, {{self(), %{{k: \"v\"}}}}); receive do {{_, m}} -> m after 300000 -> :late end"
     );
     assert_eq!(iex.elixir(&sent), "%{k: \"v\"}");
 }
@@ -95,7 +95,7 @@ async fn a_million_messages_keep_their_order_both_ways() {
             "send(To, N) -> lists:foreach(fun(I) -> To ! I end, lists:seq(1, N)).",
             "receive_in_order(N, N) -> in_order;
              receive_in_order(I, N) -> receive M when M =:= I + 1 -> receive_in_order(M, N);
-                 M -> {I, M} after 30000 -> {late, I} end.",
+                 M -> {I, M} after 300000 -> {late, I} end.",
         ],
     );
     let mut process = node.process();
@@ -121,7 +121,7 @@ async fn a_million_messages_keep_their_order_both_ways() {
     for number in 1..=COUNT {
         process.send(&sink, Term::Int(number)).await.unwrap();
     }
-    let got = erl.eval("receive Outcome -> Outcome after 60000 -> late end");
+    let got = erl.eval("receive Outcome -> Outcome after 300000 -> late end");
     assert_eq!(got, "in_order");
 }
 
@@ -170,7 +170,7 @@ async fn a_peer_that_is_not_listened_to_waits_and_holds_up_nobody_else() {
     // Another node's way is free.
     let mut quiet = erl("quiet@127.0.0.1", &epmd);
     let asked = format!(
-        "{{echo, '{RUST}'}} ! {{self(), 1}}, receive {{_, M}} -> M after 30000 -> late end"
+        "{{echo, '{RUST}'}} ! {{self(), 1}}, receive {{_, M}} -> M after 300000 -> late end"
     );
     assert_eq!(quiet.eval(&asked), "1");
     // Nothing was lost.

@@ -66,14 +66,14 @@ async fn a_beam_is_told_of_hidden_and_visible_ones() {
         node.connect(&name(&a.name)).await.unwrap();
         // In a fun, so that the variables are new each time.
         let up = a.eval(
-            "(fun() -> receive {nodeup, N, #{node_type := T}} -> {N, T} after 30000 -> late end end)()",
+            "(fun() -> receive {nodeup, N, #{node_type := T}} -> {N, T} after 300000 -> late end end)()",
         );
         assert_eq!(up, format!("{{'rust@127.0.0.1',{kind}}}"));
         node.stop().await;
         let down = a.eval(
             "(fun() ->
                receive {nodedown, N, #{node_type := T, nodedown_reason := W}} -> {N, T, W}
-               after 30000 -> late end
+               after 300000 -> late end
              end)()",
         );
         assert_eq!(

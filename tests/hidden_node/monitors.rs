@@ -25,7 +25,7 @@ async fn a_beam_monitors_by_pid_and_by_name() {
     let epmd = Epmd::start();
     let node = node(RUST, &epmd).await;
     let mut erl = erl("a@127.0.0.1", &epmd);
-    let down = "receive {'DOWN', Ref, process, Object, Reason} -> {Object, Reason} after 30000 -> late end";
+    let down = "receive {'DOWN', Ref, process, Object, Reason} -> {Object, Reason} after 300000 -> late end";
     let eval = |erl: &mut Beam, code: &str| erl.eval(&format!("(fun() -> {code} end)()"));
 
     obedient(&node, "one");
@@ -41,7 +41,7 @@ async fn a_beam_monitors_by_pid_and_by_name() {
         format!("{{{{one,'{RUST}'}},noproc}}")
     );
     obedient(&node, "two");
-    let pid = format!("Pid = erpc:call('{RUST}', erlang, whereis, [two], 30000)");
+    let pid = format!("Pid = erpc:call('{RUST}', erlang, whereis, [two], 300000)");
     let by_pid = format!(
         "{pid}, Ref = monitor(process, Pid), Pid ! <<0:8000000>>, {{Pid, R}} = ({}), byte_size(R)",
         down
@@ -59,7 +59,7 @@ async fn a_beam_monitors_by_pid_and_by_name() {
     let mut iex = iex("b@127.0.0.1", &epmd);
     let monitored = format!(
         "ref = Process.monitor({{:nobody, :\"{RUST}\"}}); \
-         receive do {{:DOWN, ^ref, :process, object, reason}} -> {{object, reason}} after 30000 -> :late end"
+         receive do {{:DOWN, ^ref, :process, object, reason}} -> {{object, reason}} after 300000 -> :late end"
     );
     assert_eq!(
         iex.elixir(&monitored),

@@ -49,7 +49,7 @@ async fn the_program_of_the_readme_does_what_it_says() -> Result<(), Box<dyn Err
     assert_eq!(iex.elixir(call), "42");
     let send = "send({:echo, :\"rust@127.0.0.1\"}, {self(), \"hello\"})";
     iex.elixir(send);
-    let heard = "receive do heard -> heard after 30_000 -> :late end";
+    let heard = "receive do heard -> heard after 300_000 -> :late end";
     assert_eq!(iex.elixir(heard), "\"hello\"");
     Ok(())
 }

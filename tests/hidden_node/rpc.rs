@@ -76,7 +76,7 @@ async fn rpc_says_what_it_says_of_a_beam() {
         &[
             "rpc:call(NODE, erlang, hd, [[1, 2]])",
             "rpc:call(NODE, erlang, hd, [[{a, #{b => <<1:3>>}, 1.5, \"x\", self()}]])",
-            "rpc:call(NODE, erlang, hd, [[1, 2]], 30000)",
+            "rpc:call(NODE, erlang, hd, [[1, 2]], 300000)",
             "rpc:block_call(NODE, erlang, hd, [[1, 2]])",
             "rpc:call(NODE, erlang, throw, [ball])",
             "rpc:block_call(NODE, erlang, throw, [ball])",
@@ -88,17 +88,17 @@ async fn rpc_says_what_it_says_of_a_beam() {
             "rpc:block_call(NODE, nomod, nofun, [1, two])",
             "rpc:call(NODE, lists, nofun, [])",
             "rpc:call(NODE, timer, sleep, [60000], 50)",
-            "rpc:block_call(NODE, timer, sleep, [300], 20)",
+            "rpc:block_call(NODE, timer, sleep, [3000], 20)",
             "rpc:call(NODE, erlang, apply, [erlang, hd, [[7]]])",
             "rpc:call(NODE, erlang, apply, [fun erlang:hd/1, [[7]]])",
             "rpc:yield(rpc:async_call(NODE, erlang, hd, [[8]]))",
             "rpc:yield(rpc:async_call(NODE, nomod, nofun, []))",
-            "rpc:nb_yield(rpc:async_call(NODE, erlang, hd, [[8]]), 30000)",
+            "rpc:nb_yield(rpc:async_call(NODE, erlang, hd, [[8]]), 300000)",
             "rpc:multicall([NODE, NODE], erlang, hd, [[9]])",
             "rpc:multicall([NODE, 'gone@127.0.0.1'], nomod, nofun, [])",
             "rpc:multicall([NODE], timer, sleep, [60000], 50)",
             "rpc:parallel_eval([])",
-            "rpc:cast(NODE, erlang, send, [self(), hello]), receive hello -> got after 30000 -> late end",
+            "rpc:cast(NODE, erlang, send, [self(), hello]), receive hello -> got after 300000 -> late end",
             "rpc:cast(NODE, nomod, nofun, [])",
             "rpc:sbcast([NODE], nobody_is_called_this, hello)",
             "rpc:server_call(NODE, rex, rex, {sbcast, nobody_is_called_this, hello})",
@@ -121,7 +121,7 @@ async fn erpc_raises_what_it_raises_for_a_beam() {
         &mut a,
         &[
             "erpc:call(NODE, erlang, hd, [[1, 2]])",
-            "erpc:call(NODE, erlang, hd, [[1, 2]], 30000)",
+            "erpc:call(NODE, erlang, hd, [[1, 2]], 300000)",
             "catch erpc:call(NODE, erlang, throw, [ball])",
             "catch erpc:call(NODE, erlang, exit, [bye])",
             "try erpc:call(NODE, nomod, nofun, [1, two]) catch C:R -> {C, R} end",
@@ -129,13 +129,13 @@ async fn erpc_raises_what_it_raises_for_a_beam() {
             "try erpc:call(NODE, erlang, error, [oops]) catch error:{exception, R, [_ | _]} -> R end",
             "try erpc:call(NODE, timer, sleep, [60000], 50) catch C:R -> {C, R} end",
             "try erpc:call(NODE, erlang, apply, [notafun, []]) catch C:{_, R, _} -> {C, R} end",
-            "erpc:cast(NODE, erlang, send, [self(), hello]), receive hello -> got after 30000 -> late end",
+            "erpc:cast(NODE, erlang, send, [self(), hello]), receive hello -> got after 300000 -> late end",
             "erpc:cast(NODE, nomod, nofun, [])",
-            "erpc:receive_response(erpc:send_request(NODE, erlang, hd, [[3]]), 30000)",
-            "Req = erpc:send_request(NODE, erlang, hd, [[3]]), V = erpc:wait_response(Req, 30000), V",
+            "erpc:receive_response(erpc:send_request(NODE, erlang, hd, [[3]]), 300000)",
+            "Req = erpc:send_request(NODE, erlang, hd, [[3]]), V = erpc:wait_response(Req, 300000), V",
             "erpc:multicall([NODE, NODE], erlang, hd, [[4]])",
-            "erpc:multicall([NODE, 'gone@127.0.0.1'], nomod, nofun, [], 30000)",
-            "erpc:multicast([NODE], erlang, send, [self(), all]), receive all -> got after 30000 -> late end",
+            "erpc:multicall([NODE, 'gone@127.0.0.1'], nomod, nofun, [], 300000)",
+            "erpc:multicast([NODE], erlang, send, [self(), all]), receive all -> got after 300000 -> late end",
             // A reply as large as this does not fit the buffers on its way.
             "byte_size(erpc:call(NODE, erlang, hd, [[binary:copy(<<7>>, 40000000)]]))",
         ],
@@ -200,9 +200,12 @@ async fn a_caller_that_dies_or_gives_up_ends_nothing() {
     let epmd = Epmd::start();
     let mut a = erl("a@127.0.0.1", &epmd);
     let (go, mut gone) = tokio::sync::mpsc::unbounded_channel();
+    // How many functions may come to their end.
+    let ends = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let may_end = ends.clone();
     let node = offering(RUST, &epmd)
         .function("m", "slow", 1, move |context, arguments| {
-            let go = go.clone();
+            let (go, may_end) = (go.clone(), may_end.clone());
             async move {
                 let pid = context.process.pid().clone();
                 let _ = go.send(format!("began {}", arguments[0]));
@@ -212,7 +215,7 @@ async fn a_caller_that_dies_or_gives_up_ends_nothing() {
                     tokio::time::sleep(PATIENCE * 60).await;
                     return Ok(pid.into());
                 }
-                tokio::time::sleep(Duration::from_millis(300)).await;
+                may_end.acquire().await.expect("it stays open").forget();
                 let _ = go.send(format!("ended {}", arguments[0]));
                 Ok(pid.into())
             }
@@ -220,23 +223,36 @@ async fn a_caller_that_dies_or_gives_up_ends_nothing() {
         .start()
         .await
         .unwrap();
-    for kill in [
-        // The caller is killed, and one that gives up.
-        "P = spawn(fun() -> erpc:call('rust@127.0.0.1', m, slow, [1]) end), timer:sleep(100), exit(P, kill)",
-        "catch erpc:call('rust@127.0.0.1', m, slow, [2], 20)",
-        "catch rpc:call('rust@127.0.0.1', m, slow, [3], 20)",
-        "catch rpc:block_call('rust@127.0.0.1', m, slow, [4], 20)",
-        "erpc:cast('rust@127.0.0.1', m, slow, [5])",
-    ] {
-        a.eval(kill);
-        for _ in 0..2 {
-            tokio::time::timeout(PATIENCE, gone.recv()).await.unwrap();
-        }
+    // What is called, and what ends the caller once the function has begun: one is killed, others give up.
+    for (number, (call, end)) in [
+        (
+            "P = spawn(fun() -> erpc:call('rust@127.0.0.1', m, slow, [1]) end)",
+            "exit(P, kill)",
+        ),
+        ("catch erpc:call('rust@127.0.0.1', m, slow, [2], 20)", "ok"),
+        ("catch rpc:call('rust@127.0.0.1', m, slow, [3], 20)", "ok"),
+        (
+            "catch rpc:block_call('rust@127.0.0.1', m, slow, [4], 20)",
+            "ok",
+        ),
+        ("erpc:cast('rust@127.0.0.1', m, slow, [5])", "ok"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        a.eval(call);
+        let began = tokio::time::timeout(PATIENCE, gone.recv()).await.unwrap();
+        assert_eq!(began.unwrap(), format!("began {}", number + 1));
+        a.eval(end);
+        ends.add_permits(1);
+        let ended = tokio::time::timeout(PATIENCE, gone.recv()).await.unwrap();
+        assert_eq!(ended.unwrap(), format!("ended {}", number + 1));
     }
     // A process that is spawned with a link ends with its parent, in the middle of its function.
-    a.eval("Q = spawn(fun() -> spawn_link('rust@127.0.0.1', m, slow, [6]), timer:sleep(100), exit(bye) end)");
+    a.eval("Q = spawn(fun() -> spawn_link('rust@127.0.0.1', m, slow, [6]), receive end_now -> exit(bye) end end)");
     let began = tokio::time::timeout(PATIENCE, gone.recv()).await.unwrap();
     assert_eq!(began.unwrap(), "began 6");
+    a.eval("Q ! end_now");
     let ended = tokio::time::timeout(PATIENCE, gone.recv()).await.unwrap();
     assert_eq!(ended.unwrap(), "dropped");
     assert_eq!(a.eval("net_adm:ping('rust@127.0.0.1')"), "pong");
@@ -337,7 +353,7 @@ async fn a_rust_node_calls_functions_of_a_beam() {
     )
     .await
     .unwrap();
-    assert_eq!(a.eval("receive 9 -> nine after 30000 -> late end"), "nine");
+    assert_eq!(a.eval("receive 9 -> nine after 300000 -> late end"), "nine");
     let listener = node.whereis_on(&peer, "listener", PATIENCE).await.unwrap();
     assert_eq!(listener.unwrap().node, Atom::new("a@127.0.0.1"));
     let nobody = node.whereis_on(&peer, "nobody", PATIENCE).await;

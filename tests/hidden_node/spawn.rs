@@ -17,51 +17,51 @@ async fn a_beam_starts_processes_as_on_a_beam() {
     same(
         &mut a,
         &[
-            "P = spawn(NODE, erlang, send, [self(), hi]), receive hi -> node(P) after 30000 -> late end",
+            "P = spawn(NODE, erlang, send, [self(), hi]), receive hi -> node(P) after 300000 -> late end",
             "{P, R} = spawn_monitor(NODE, nomod, nofun, [1]),
-             receive {'DOWN', R, process, P, Why} -> Why after 30000 -> late end",
+             receive {'DOWN', R, process, P, Why} -> Why after 300000 -> late end",
             "{P, R} = spawn_monitor(NODE, erlang, exit, [bye]),
-             receive {'DOWN', R, process, P, Why} -> Why after 30000 -> late end",
+             receive {'DOWN', R, process, P, Why} -> Why after 300000 -> late end",
             "{P, R} = spawn_monitor(NODE, erlang, hd, [[1]]),
-             receive {'DOWN', R, process, P, Why} -> Why after 30000 -> late end",
+             receive {'DOWN', R, process, P, Why} -> Why after 300000 -> late end",
             "{P, R} = spawn_monitor(NODE, erlang, throw, [ball]),
-             receive {'DOWN', R, process, P, {Why, Stack}} when is_list(Stack) -> Why after 30000 -> late end",
+             receive {'DOWN', R, process, P, {Why, Stack}} when is_list(Stack) -> Why after 300000 -> late end",
             "{P, R} = spawn_monitor(NODE, erlang, apply, [notafun, []]),
-             receive {'DOWN', R, process, P, {Why, Stack}} when is_list(Stack) -> Why after 30000 -> late end",
+             receive {'DOWN', R, process, P, {Why, Stack}} when is_list(Stack) -> Why after 300000 -> late end",
             "{P, R} = spawn_monitor(NODE, timer, sleep, [60000]), exit(P, kill),
-             receive {'DOWN', R, process, P, Why} -> Why after 30000 -> late end",
+             receive {'DOWN', R, process, P, Why} -> Why after 300000 -> late end",
             "{P, R} = spawn_monitor(NODE, timer, sleep, [60000]), exit(P, normal), exit(P, {stop, now}),
-             receive {'DOWN', R, process, P, Why} -> Why after 30000 -> late end",
+             receive {'DOWN', R, process, P, Why} -> Why after 300000 -> late end",
             "process_flag(trap_exit, true), P = spawn_link(NODE, erlang, exit, [bye]),
-             receive {'EXIT', P, Why} -> Why after 30000 -> late end",
+             receive {'EXIT', P, Why} -> Why after 300000 -> late end",
             "process_flag(trap_exit, true), P = spawn_link(NODE, erlang, hd, [[1]]),
-             receive {'EXIT', P, Why} -> Why after 30000 -> late end",
+             receive {'EXIT', P, Why} -> Why after 300000 -> late end",
             "process_flag(trap_exit, true), P = spawn_link(NODE, timer, sleep, [200]), unlink(P),
              receive {'EXIT', P, Why} -> Why after 500 -> nothing end",
             "process_flag(trap_exit, true),
              {P, R} = spawn_opt(NODE, erlang, exit, [bye], [link, monitor, {priority, high}]),
-             {receive {'EXIT', P, One} -> One after 30000 -> late end,
-              receive {'DOWN', R, process, P, Two} -> Two after 30000 -> late end}",
+             {receive {'EXIT', P, One} -> One after 300000 -> late end,
+              receive {'DOWN', R, process, P, Two} -> Two after 300000 -> late end}",
             "R = spawn_request(NODE, erlang, exit, [bye], [{reply_tag, mine}, {monitor, [{tag, down}]}]),
-             {receive {mine, R, ok, P} -> node(P) after 30000 -> late end,
-              receive {down, R, process, _, Why} -> Why after 30000 -> late end}",
+             {receive {mine, R, ok, P} -> node(P) after 300000 -> late end,
+              receive {down, R, process, _, Why} -> Why after 300000 -> late end}",
             "R = spawn_request(NODE, erlang, hd, [[1]], [{reply, no}, monitor]),
-             receive {'DOWN', R, process, P, Why} -> {node(P), Why} after 30000 -> late end",
+             receive {'DOWN', R, process, P, Why} -> {node(P), Why} after 300000 -> late end",
             "R = spawn_request(NODE, erlang, hd, [[1]], [{reply, success_only}]),
-             receive {spawn_reply, R, ok, P} -> node(P) after 30000 -> late end",
+             receive {spawn_reply, R, ok, P} -> node(P) after 300000 -> late end",
             "R = spawn_request(NODE, erlang, hd, [[1]], [{priority, highest}]),
-             receive {spawn_reply, R, error, Why} -> Why after 30000 -> late end",
+             receive {spawn_reply, R, error, Why} -> Why after 300000 -> late end",
             "R = spawn_request(NODE, erlang, hd, [[1]], [{nonsense, 1}]),
-             receive {spawn_reply, R, error, Why} -> Why after 30000 -> late end",
+             receive {spawn_reply, R, error, Why} -> Why after 300000 -> late end",
             "R = spawn_request(NODE, timer, sleep, [100], [monitor]),
              {is_boolean(spawn_request_abandon(R)), receive {'DOWN', R, _, _, W} -> W after 300 -> nothing end} =/= late",
             "R = spawn_request(NODE, erlang, hd, [[1]], [{min_heap_size, 4096}, {fullsweep_after, 1},
                                                          {message_queue_data, off_heap}, {max_heap_size, 0}]),
-             receive {spawn_reply, R, ok, P} -> node(P) after 30000 -> late end",
+             receive {spawn_reply, R, ok, P} -> node(P) after 300000 -> late end",
             // The order that a caller counts on: the reply before anything that the process sends.
             "lists:all(fun(_) ->
                  R = spawn_request(NODE, erlang, send, [self(), hello], []),
-                 receive M -> (M =/= hello) andalso receive hello -> element(2, M) =:= R end after 30000 -> false end
+                 receive M -> (M =/= hello) andalso receive hello -> element(2, M) =:= R end after 300000 -> false end
              end, lists:seq(1, 500))",
         ]
         .map(|expression| expression.split_whitespace().collect::<Vec<_>>().join(" "))
@@ -70,14 +70,14 @@ async fn a_beam_starts_processes_as_on_a_beam() {
     );
     let mut iex = iex("iex@127.0.0.1", &epmd);
     let spawned = "Node.spawn(:\"rust@127.0.0.1\", :erlang, :send, [self(), :hi]); \
-                   receive do x -> x after 30_000 -> :late end";
+                   receive do x -> x after 300_000 -> :late end";
     assert_eq!(iex.elixir(spawned), ":hi");
     let monitored = "{pid, ref} = Node.spawn_monitor(:\"rust@127.0.0.1\", :erlang, :exit, [:bye]); \
-                     receive do {:DOWN, ^ref, _, ^pid, why} -> why after 30_000 -> :late end";
+                     receive do {:DOWN, ^ref, _, ^pid, why} -> why after 300_000 -> :late end";
     assert_eq!(iex.elixir(monitored), ":bye");
     let linked = "Process.flag(:trap_exit, true); \
                   pid = Node.spawn_link(:\"rust@127.0.0.1\", :m, :panic, []); \
-                  receive do {:EXIT, ^pid, {why, _}} -> why after 30_000 -> :late end";
+                  receive do {:EXIT, ^pid, {why, _}} -> why after 300_000 -> :late end";
     assert_eq!(iex.elixir(linked), "{:panic, \"all is lost\"}");
 }
 
@@ -100,7 +100,7 @@ async fn a_process_that_a_beam_started_receives_and_ends_with_its_node() {
         .await
         .unwrap();
     a.eval("{P, R} = spawn_monitor('rust@127.0.0.1', m, echo, [])");
-    let echo = "P ! hello, receive hello -> heard after 30000 -> late end";
+    let echo = "P ! hello, receive hello -> heard after 300000 -> late end";
     assert_eq!(a.eval(echo), "heard");
     assert_eq!(
         a.eval("erpc:call(node(P), erlang, is_process_alive, [P])"),
@@ -108,7 +108,7 @@ async fn a_process_that_a_beam_started_receives_and_ends_with_its_node() {
     );
     // The node stops: its processes end, or the connection does, whichever is seen first.
     node.stop().await;
-    let down = a.eval("receive {'DOWN', R, process, P, Why} -> Why after 30000 -> late end");
+    let down = a.eval("receive {'DOWN', R, process, P, Why} -> Why after 300000 -> late end");
     assert!(
         ["noconnection", "shutdown"].contains(&down.as_str()),
         "{down}"

@@ -93,7 +93,7 @@ async fn it_is_among_the_nodes_and_all_that_know_each_other_know_it() {
     assert_eq!(theirs.node.as_str(), "a@127.0.0.1");
     b.eval("global:send(theirs, hello)");
     assert_eq!(
-        a.eval("receive hello -> heard after 30000 -> late end"),
+        a.eval("receive hello -> heard after 300000 -> late end"),
         "heard"
     );
     a.eval("global:unregister_name(theirs)");

@@ -9,7 +9,7 @@ use rendez::{NodeName, Secret};
 pub use crate::support::{Beam, BeamOptions, Epmd, Example, Lan, beam_is_installed, free_tcp_port};
 
 /// Far more than anything here needs on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 /// The cookie of all.
 pub const COOKIE: &str = "rendez-tests";
 /// What most tests call the node that they are about.
@@ -27,8 +27,9 @@ pub fn builder(own: &str, epmd: &Epmd) -> Builder {
         .epmd_port(epmd.port)
 }
 
-/// The node, started.
+/// The node, started. An earlier one of its name may have ended a moment ago.
 pub async fn node(own: &str, epmd: &Epmd) -> Node {
+    epmd.wait_until_forgotten(own);
     builder(own, epmd).start().await.expect("the node starts")
 }
 

@@ -4,7 +4,7 @@
 //! the test needs no distribution of its own to look inside. `RENDEZ_TEST_BEAM` holds words to put
 //! before every command (`chroot DIR`), by which the same tests run against another OTP release.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -15,7 +15,10 @@ use super::ports::free_tcp_port;
 const LOOP: &str = include_str!("eval_loop.txt");
 
 /// How long a node may take to start, or to answer: far more than it needs on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// How long a condition is waited for, at least.
+const WAIT: Duration = Duration::from_secs(300);
 
 /// Whether there is an `erl` to test against; if not, says on standard error that `what` is skipped.
 pub fn beam_is_installed(what: &str) -> bool {
@@ -130,15 +133,48 @@ impl Epmd {
     }
 
     fn answers(&self) -> bool {
+        self.names().is_some()
+    }
+
+    /// What EPMD says to `epmd -names`; `None` if there is no EPMD.
+    fn names(&self) -> Option<String> {
         if self.prefix.is_empty() {
-            return std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok();
+            return self.ask_for_names().ok();
         }
-        prefixed(&self.prefix, beam_command("epmd"))
+        let output = prefixed(&self.prefix, beam_command("epmd"))
             .args(["-port", &self.port.to_string(), "-names"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
+            .stdin(Stdio::null())
+            .output()
+            .ok()?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        output.status.success().then_some(said)
+    }
+
+    fn ask_for_names(&self) -> std::io::Result<String> {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(&[0, 1, b'n'])?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        let text = answer.get(4..).unwrap_or_default();
+        Ok(String::from_utf8_lossy(text).into_owned())
+    }
+
+    /// Waits until EPMD has no node of this name any more.
+    ///
+    /// A node that is killed and started again at once meets its own name otherwise: EPMD forgets it only when
+    /// it reads the end of the first one's connection.
+    ///
+    /// # Panics
+    /// When it has one for ten minutes.
+    pub fn wait_until_forgotten(&self, node: &str) {
+        let own = node.split('@').next().unwrap_or(node);
+        let line = format!("name {own} at port ");
+        let start = Instant::now();
+        while self.names().is_some_and(|names| names.contains(&line)) {
+            assert!(start.elapsed() < PATIENCE, "EPMD still has {own}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
@@ -233,6 +269,7 @@ impl BeamOptions {
             command
                 .args([if long { "--name" } else { "--sname" }, &self.name])
                 .args(["--cookie", &self.cookie])
+                .args(["--erl", "-start_epmd false"])
                 .args(["--dot-iex", ""]);
             for path in &self.paths {
                 command.args(["-pa", path]);
@@ -244,7 +281,8 @@ impl BeamOptions {
         } else {
             command
                 .args([if long { "-name" } else { "-sname" }, &self.name])
-                .args(["-setcookie", &self.cookie, "-noshell"]);
+                .args(["-setcookie", &self.cookie, "-noshell"])
+                .args(["-start_epmd", "false"]);
             for path in &self.paths {
                 command.args(["-pa", path]);
             }
@@ -271,6 +309,7 @@ pub struct Beam {
 impl Beam {
     /// Starts a node that registers with `epmd`, and waits until it takes expressions.
     pub fn start(epmd: &Epmd, options: &BeamOptions) -> Self {
+        epmd.wait_until_forgotten(&options.name);
         let mut child = options
             .command()
             .env("ERL_EPMD_PORT", epmd.port.to_string())
@@ -369,6 +408,9 @@ impl Beam {
 
     /// Evaluates until the value satisfies `holds`, and gives it with the time that took.
     ///
+    /// `within` bounds a run that fails, and only that: on a busy machine everything takes longer, so it is five
+    /// minutes at least.
+    ///
     /// # Panics
     /// When that does not come within `within`; the last value and the node's log are shown.
     pub fn wait_until(
@@ -377,6 +419,7 @@ impl Beam {
         within: Duration,
         holds: impl Fn(&str) -> bool,
     ) -> (String, Duration) {
+        let within = within.max(WAIT);
         let start = Instant::now();
         loop {
             let value = self.eval(expressions);
@@ -402,10 +445,11 @@ impl Beam {
             .collect()
     }
 
-    /// Waits until it is connected to exactly these nodes, hidden ones left out.
+    /// Waits until it is connected to exactly these nodes, hidden ones left out; five minutes at least.
     pub fn wait_for_nodes(&mut self, names: &[&str], within: Duration) -> Duration {
         let mut wanted: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         wanted.sort();
+        let within = within.max(WAIT);
         let start = Instant::now();
         loop {
             let nodes = self.nodes();

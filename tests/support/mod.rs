@@ -3,6 +3,7 @@
 //! Each test file takes what it needs, so what one file leaves unused is no dead code.
 #![allow(dead_code, unused_imports)]
 
+pub mod alone;
 #[cfg(feature = "node")]
 pub mod authority;
 pub mod beam;
@@ -14,12 +15,14 @@ pub mod kube_server;
 pub mod netns;
 pub mod outage;
 pub mod ports;
+pub mod seed;
 #[cfg(feature = "cli")]
 pub mod web_server;
 #[cfg(feature = "node")]
 pub mod wire;
 pub mod wiretap;
 
+pub use alone::alone;
 pub use beam::{Beam, BeamOptions, Epmd, beam_command, beam_is_installed};
 pub use examples::Example;
 pub use netns::Lan;

@@ -5,7 +5,12 @@
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::ports::{reserve, shuffled};
+
 static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// The reservations of networks begin at this port.
+const SUBNETS: u16 = 15_000;
 
 /// A few hosts that see each other and nobody else.
 pub struct Lan {
@@ -24,14 +29,9 @@ impl Lan {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         // 15 characters is the longest name that an interface can have.
         let tag = format!("{:x}{count:x}", std::process::id() & 0xff_ffff);
-        let [_, _, high, low] = std::process::id().to_be_bytes();
         let mut lan = Self {
             bridge: format!("rdzb{tag}"),
-            prefix: format!(
-                "10.{}.{}",
-                200 + high % 50,
-                low.wrapping_add(u8::try_from(count % 200).unwrap_or(0))
-            ),
+            prefix: free_prefix(),
             tag,
             hosts: Vec::new(),
         };
@@ -151,6 +151,19 @@ impl Lan {
     }
 }
 
+/// The first three numbers of addresses that no interface of this machine has, and that no other test takes.
+fn free_prefix() -> String {
+    let known = run_for_output("ip", &["-o", "-4", "addr", "show"]).unwrap_or_default();
+    // 10.200.0 to 10.213.255.
+    for network in shuffled(200 * 256..214 * 256) {
+        let prefix = format!("10.{}.{}", network / 256, network % 256);
+        if !known.contains(&format!(" {prefix}.")) && reserve(SUBNETS + (network - 200 * 256)) {
+            return prefix;
+        }
+    }
+    panic!("no free network below 10.214.0.0");
+}
+
 impl Drop for Lan {
     fn drop(&mut self) {
         for host in &self.hosts {
@@ -175,13 +188,17 @@ fn ip(args: &[&str]) -> Result<(), String> {
 }
 
 fn run(program: &str, args: &[&str]) -> Result<(), String> {
+    run_for_output(program, args).map(|_| ())
+}
+
+fn run_for_output(program: &str, args: &[&str]) -> Result<String, String> {
     let output = Command::new(program)
         .args(args)
         .stdin(Stdio::null())
         .output()
         .map_err(|error| format!("{program}: {error}"))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(format!("{program} {}: {}", args.join(" "), said.trim()))

@@ -40,5 +40,5 @@ fn a_module_that_crashes_shows_its_error_and_keeps_what_it_said() {
         |errors| errors.contains("no friends today"),
     );
     assert_eq!(one.nodes(), ["two@127.0.0.1"]);
-    assert_eq!(two.nodes(), ["one@127.0.0.1"]);
+    two.wait_for_nodes(&["one@127.0.0.1"], crate::package::PATIENCE);
 }

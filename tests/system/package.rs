@@ -13,7 +13,7 @@ macro_rules! needs_packages {
 pub(crate) use needs_packages;
 
 /// Long enough for any busy machine; what a test measures, it prints.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Where `scripts/test` built the Erlang application.
 fn erlang_ebin() -> String {

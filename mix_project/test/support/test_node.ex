@@ -10,18 +10,20 @@ defmodule Rendez.TestNode do
 
   @doc "Starts an EPMD on a free port of 127.0.0.1 and makes it the one of all nodes that start later."
   def start_epmd! do
-    port = free_tcp_port()
+    port = free_port()
     System.put_env("ERL_EPMD_PORT", to_string(port))
     System.put_env("ERL_EPMD_ADDRESS", "127.0.0.1")
     epmd = System.find_executable("epmd") || raise "epmd is not in PATH; it comes with Erlang"
-    epmd = Port.open({:spawn_executable, epmd}, [:binary, args: ["-port", to_string(port)]])
+    # It ends when its standard input does, which is when this BEAM does, however that ends.
+    script = ~s(exec 3<&0; "$0" -port "$1" </dev/null & pid=$!; cat <&3 >/dev/null; kill $pid)
+    epmd = Port.open({:spawn_executable, "/bin/sh"}, [:binary, args: ["-c", script, epmd, to_string(port)]])
     wait_for(fn -> match?({:ok, _}, :gen_tcp.connect({127, 0, 0, 1}, port, [], 200)) end)
     epmd
   end
 
   @doc "Ends what `start_epmd!/0` started."
   def stop_epmd(epmd) do
-    with {:os_pid, pid} <- Port.info(epmd, :os_pid), do: System.cmd("kill", [to_string(pid)])
+    Port.close(epmd)
     :ok
   end
 
@@ -38,6 +40,7 @@ defmodule Rendez.TestNode do
         host: ~c"127.0.0.1",
         longnames: true,
         connection: :standard_io,
+        wait_boot: 120_000,
         args: arguments()
       })
 
@@ -63,33 +66,50 @@ defmodule Rendez.TestNode do
   end
 
   @doc "Calls a function on a node."
-  def call(%{peer: peer}, module, function, arguments), do: :peer.call(peer, module, function, arguments, 30_000)
+  def call(%{peer: peer}, module, function, arguments), do: :peer.call(peer, module, function, arguments, 120_000)
 
   @doc "What the clusters of a node told so far, as `{cluster, event}`, oldest first."
   def events(test_node), do: call(test_node, Rendez.TestWatcher, :events, [])
 
   @doc "Waits until the function says something true and returns it. The wait is long, since nothing is measured by it."
-  def wait_for(fun, left \\ 15_000) do
+  def wait_for(fun, left \\ 60_000) do
     cond do
       result = fun.() -> result
-      left <= 0 -> raise ExUnit.AssertionError, message: "waited for 15 seconds in vain"
+      left <= 0 -> raise ExUnit.AssertionError, message: "waited for a minute in vain"
       true -> Process.sleep(25) && wait_for(fun, left - 25)
     end
   end
 
-  @doc "A UDP port that was free a moment ago."
-  def free_udp_port do
-    {:ok, socket} = :gen_udp.open(0, ip: {127, 0, 0, 1})
-    {:ok, port} = :inet.port(socket)
-    :gen_udp.close(socket)
-    port
+  @doc """
+  A port that no other test uses until this BEAM ends, as `tests/support/ports.rs` has it: below the ports that the kernel
+  chooses, and reserved by listening at the next one.
+  """
+  def free_port do
+    caller = self()
+
+    holder =
+      spawn(fn ->
+        send(caller, {self(), reserve(String.to_integer(System.pid()) * 7919)})
+        Process.sleep(:infinity)
+      end)
+
+    receive do
+      {^holder, port} -> port
+    end
   end
 
-  defp free_tcp_port do
-    {:ok, socket} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
-    {:ok, port} = :inet.port(socket)
-    :gen_tcp.close(socket)
-    port
+  defp reserve(pair) do
+    port = 20_000 + 2 * rem(pair, 5_000)
+
+    with {:ok, _} <- :gen_tcp.listen(port + 1, ip: {127, 0, 0, 1}),
+         {:ok, tcp} <- :gen_tcp.listen(port, []),
+         :ok = :gen_tcp.close(tcp),
+         {:ok, udp} <- :gen_udp.open(port),
+         :ok = :gen_udp.close(udp) do
+      port
+    else
+      {:error, _} -> reserve(pair + 1)
+    end
   end
 
   # `connect_all false`: no connection but those that Rendez makes.

@@ -277,9 +277,10 @@ mod tests {
         let error = get(&silent, limits).await.unwrap_err();
         assert_eq!(error.kind, Failure::Timeout(limits.timeout));
 
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let gone = format!("http://{}", listener.local_addr().unwrap());
-        drop(listener);
+        // Bound, so that nobody else gets the port, and not listening.
+        let bound = tokio::net::TcpSocket::new_v4().unwrap();
+        bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let gone = format!("http://{}", bound.local_addr().unwrap());
         let error = get(&gone, LIMITS).await.unwrap_err().to_string();
         assert!(error.contains("refused"), "{error}");
     }

@@ -70,7 +70,7 @@ impl Net {
         Self {
             now: secs(1000),
             hosts: Vec::new(),
-            rng: StdRng::seed_from_u64(seed),
+            rng: StdRng::seed_from_u64(crate::seed::seed(seed)),
             loss,
             parted: false,
             unplugged: false,

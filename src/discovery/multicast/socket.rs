@@ -423,6 +423,7 @@ fn sender(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::free_udp_port;
 
     fn config(group: IpAddr, port: u16, interface: &str) -> MulticastConfig {
         MulticastConfig {
@@ -433,17 +434,11 @@ mod tests {
         }
     }
 
-    /// A port that nobody uses now.
-    fn free_port() -> u16 {
-        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.local_addr().unwrap().port()
-    }
-
     const GROUP: IpAddr = IpAddr::V4(super::super::GROUP_V4);
 
     #[tokio::test]
     async fn three_share_a_port_and_each_hears_all() {
-        let config = config(GROUP, free_port(), "127.0.0.1");
+        let config = config(GROUP, free_udp_port(), "127.0.0.1");
         let mut all: Vec<_> = (0..3)
             .map(|_| Sockets::new(Plan::native(&config, false)))
             .collect();
@@ -468,7 +463,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_too_long_is_seen_to_be() {
-        let config = config(GROUP, free_port(), "127.0.0.1");
+        let config = config(GROUP, free_udp_port(), "127.0.0.1");
         let mut sockets = Sockets::new(Plan::native(&config, false));
         sockets.scan();
         sockets.send(&[7; 9000]);
@@ -478,8 +473,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_that_is_not_shared_is_told_with_a_remedy() {
-        let taken = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
-        let port = taken.local_addr().unwrap().port();
+        let port = free_udp_port();
+        let taken = std::net::UdpSocket::bind(("0.0.0.0", port)).unwrap();
         let mut sockets = Sockets::new(Plan::native(&config(GROUP, port, "127.0.0.1"), false));
         let problem = sockets.scan().problem.unwrap();
         assert!(problem.contains(&format!("UDP port {port}")), "{problem}");
@@ -495,7 +490,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_interface_that_is_not_there_is_told() {
-        let mut sockets = Sockets::new(Plan::native(&config(GROUP, free_port(), "nosuch0"), false));
+        let mut sockets = Sockets::new(Plan::native(
+            &config(GROUP, free_udp_port(), "nosuch0"),
+            false,
+        ));
         let problem = sockets.scan().problem.unwrap();
         assert!(problem.contains("nosuch0 is not there"), "{problem}");
         assert!(problem.contains("there are "), "{problem}");
@@ -505,7 +503,10 @@ mod tests {
     #[tokio::test]
     async fn a_family_that_the_interface_lacks_is_told() {
         let v6 = super::super::GROUP_V6.into();
-        let mut sockets = Sockets::new(Plan::native(&config(v6, free_port(), "127.0.0.1"), false));
+        let mut sockets = Sockets::new(Plan::native(
+            &config(v6, free_udp_port(), "127.0.0.1"),
+            false,
+        ));
         let problem = sockets.scan().problem.unwrap();
         assert!(problem.contains("family"), "{problem}");
     }
