@@ -105,7 +105,7 @@ a_wrong_cookie_is_not_proven_again_at_once_test() ->
 %% OTP asks such a module instead of the resolver, and so does this: nothing is blamed on the DNS.
 an_epmd_module_that_knows_the_address_is_asked_test_() ->
     Reached = fun(Module, Host) ->
-        rendez_diagnose:reach(list_to_atom("peer@" ++ Host), ?HERE#{epmd_module => Module})
+        rendez_diagnose:reach(list_to_atom("peer@" ++ Host), maps:put(epmd_module, Module, ?HERE))
     end,
     [{"address and port", fun() ->
         Closed = rendez_peers:free_port(tcp),
