@@ -140,6 +140,28 @@ fn etf_seeds() -> Vec<(String, Vec<u8>)> {
             }
         }
     }
+    // Two equal maps as keys of one, 64 deep, with their pairs in different orders; and a list of conses.
+    let mut maps = [vec![106], vec![106]];
+    for _ in 0..64 {
+        for (map, [first, second]) in maps.iter_mut().zip([*b"ab", *b"ba"]) {
+            let pairs = [119, 1, first, 97, 0, 119, 1, second, 97, 0];
+            *map = [&[116, 0, 0, 0, 3, 119, 1, b'x'][..], map, &pairs].concat();
+        }
+    }
+    let [one, other] = maps;
+    let both = [
+        &[131, 116, 0, 0, 0, 2][..],
+        &one,
+        &[97, 0],
+        &other,
+        &[97, 0],
+    ]
+    .concat();
+    seeds.push(("map_keys_equal".into(), both));
+    let conses = [vec![131], [108, 0, 0, 0, 1, 97, 1].repeat(20), vec![106]].concat();
+    seeds.push(("list_of_conses".into(), conses));
+    let deep = [vec![131], [108, 0, 0, 0, 1].repeat(100), vec![106; 101]].concat();
+    seeds.push(("list_deep".into(), deep));
     let text = "{'a b',-1.5e3,[$a|\"b\"],<<1,\"c\",5:3>>,#{k => fun m:f/1},16#ff} . % end";
     seeds.push(("text".into(), text.into()));
     seeds

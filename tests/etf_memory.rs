@@ -9,7 +9,7 @@ use std::alloc::System;
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use rendez::etf::{Term, decode, encode};
+use rendez::etf::{DecodeError, Limits, Term, decode, decode_with, encode};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -95,6 +95,19 @@ fn bombs() -> Vec<Vec<u8>> {
         bytes.resize(INPUT, 255);
         bombs.push(bytes);
     }
+    // Lists whose tails are lists, of one element and of many.
+    bombs.push([vec![131], [108, 0, 0, 0, 1, 106].repeat(170)].concat());
+    bombs.push(
+        [
+            vec![131, 108, 0, 0, 1, 200],
+            vec![106; 456],
+            [108, 0, 0, 0, 1, 106].repeat(80),
+        ]
+        .concat(),
+    );
+    // Deep, beyond where terms are read by calls.
+    bombs.push([vec![131], [104, 1].repeat(511)].concat());
+    bombs.push([vec![131], [116, 0, 0, 0, 1].repeat(204)].concat());
     // Strings take 40 bytes for each of theirs.
     let mut strings = vec![131, 107, 3, 252];
     strings.resize(INPUT, b'x');
@@ -102,7 +115,35 @@ fn bombs() -> Vec<Vec<u8>> {
     bombs
 }
 
+fn no_message_takes_more_than_half_a_gibibyte() {
+    // Lists of `[]`, of which each byte takes 40 bytes of memory: 128 MiB of them would take 5 GiB.
+    const LIST: usize = 1 << 20;
+    let mut list = vec![108];
+    list.extend(u32::try_from(LIST).expect("small").to_be_bytes());
+    list.resize(5 + LIST + 1, 106);
+    let mut bytes = vec![131, 104, 127];
+    (0..127).for_each(|_| bytes.extend_from_slice(&list));
+    let bytes = Bytes::from(bytes);
+    let region = Region::new(ALLOCATOR);
+    assert_eq!(decode(&bytes), Err(DecodeError::Memory));
+    let reserved = region.change().bytes_allocated;
+    assert!(reserved <= 512 << 20, "{reserved} bytes were reserved");
+    // A binary of any size shares its input.
+    let binary = Bytes::from(encode(&Term::binary(vec![0; 1 << 20])).expect("a term"));
+    let small = Limits {
+        max_memory: 1000,
+        ..Limits::default()
+    };
+    assert!(decode_with(&binary, small).is_ok());
+}
+
+/// One test: what is counted is the process.
 #[test]
+fn what_a_message_makes_of_the_memory_is_bounded() {
+    a_kibibyte_of_anything_never_reserves_a_mebibyte();
+    no_message_takes_more_than_half_a_gibibyte();
+}
+
 fn a_kibibyte_of_anything_never_reserves_a_mebibyte() {
     let mut worst = 0;
     let mut decoded = 0;

@@ -7,7 +7,7 @@ use std::process::Command;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use rendez::etf::{BitString, Map, Term, decode};
+use rendez::etf::{BitString, Term, decode};
 
 mod support;
 
@@ -68,7 +68,7 @@ fn terms() -> impl Strategy<Value = Term> {
             several.prop_map(Term::Tuple),
             ("[a-z]{1,3}", inner).prop_map(|(key, value)| {
                 let key = Term::Atom(key.as_str().try_into().expect("short"));
-                Term::Map(Map(vec![(key, value)]))
+                Term::Map([(key, value)].into_iter().collect())
             }),
         ]
     })
@@ -82,7 +82,7 @@ fn is_shown_alike(term: &Term) -> bool {
             .iter()
             .all(|item| matches!(item, Term::Int(number) if *number < 256)),
         Term::Tuple(elements) => elements.iter().all(is_shown_alike),
-        Term::Map(map) => map.0.iter().all(|(_, value)| is_shown_alike(value)),
+        Term::Map(map) => map.iter().all(|(_, value)| is_shown_alike(value)),
         _ => true,
     }
 }

@@ -29,7 +29,7 @@ pub fn json(term: &Term, node: &NodeName) -> Value {
         },
         Term::Tuple(elements) => all(elements),
         Term::Map(map) => {
-            let entries = map.0.iter().map(|(key, value)| {
+            let entries = map.iter().map(|(key, value)| {
                 let key = match json(key, node) {
                     Value::String(text) => text,
                     _ => key.shown_at(node.as_str()).to_string(),

@@ -80,7 +80,8 @@ impl PartialEq<&str> for Atom {
 }
 
 impl fmt::Debug for Atom {
+    /// As Erlang writes it: `ok`, `'Elixir.Enum'`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}'", self.0.escape_debug())
+        fmt::Display::fmt(self, f)
     }
 }

@@ -4,35 +4,39 @@
 //! of a tuple, list or map takes at least a byte, so all elements declared and not yet read can
 //! never outnumber the bytes left. On top of that every reservation is charged to a budget.
 
-use std::collections::HashSet;
 use std::io::Read;
 
 use bytes::Bytes;
 use num_bigint::{BigInt, Sign};
 
 use super::atom::{self, Atom};
-use super::tags;
-use super::term::{BitString, Export, Fun, ImproperList, Map, Pid, Port, Reference, Term};
+use super::map::Map;
+use super::tags::{self, MAX_ARITY, MAX_INTEGER_BYTES, MAX_WORDS};
+use super::term::{BitString, Export, Fun, ImproperList, Pid, Port, Reference, Term};
 
 /// How much a decoder may spend on what it is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// How deep terms may be nested.
+    /// How deep terms may be nested. Whoever drops a term takes up to 160 bytes of its thread's stack for each level;
+    /// nothing else that this crate does with terms needs more stack for deeper ones.
     pub depth: u16,
     /// Bytes of memory that decoding may reserve, whatever the size of the input.
     pub memory: usize,
     /// Bytes of memory that decoding may reserve on top, for each byte of the input.
     pub memory_per_byte: usize,
+    /// Bytes of memory that decoding may reserve in all. Binaries that share their input take none.
+    pub max_memory: usize,
 }
 
 impl Default for Limits {
-    /// 512 deep; 256 KiB and 64 bytes for each byte of input. A list of small integers, the term that
-    /// grows the most, needs 40 for each byte; more is needed only for terms compressed beyond 1:40.
+    /// 4,096 deep; 256 KiB and 64 bytes for each byte of input, but at most 512 MiB. A list of small integers,
+    /// the term that grows the most, needs 40 for each byte; more is needed only for terms compressed beyond 1:40.
     fn default() -> Self {
         Self {
-            depth: 512,
+            depth: 4096,
             memory: 256 * 1024,
             memory_per_byte: 64,
+            max_memory: 512 << 20,
         }
     }
 }
@@ -62,6 +66,9 @@ pub enum DecodeError {
     /// Decoding would reserve more than [`Limits`] allow.
     #[error("the term needs more memory than the limits allow")]
     Memory,
+    /// An integer, or a tuple, that is larger than Erlang has them.
+    #[error("{0} is larger than Erlang has them")]
+    TooLarge(&'static str),
     /// An atom that is not UTF-8 or has more than 255 characters.
     #[error("an atom is not UTF-8 or has more than 255 characters")]
     Atom,
@@ -77,6 +84,14 @@ pub enum DecodeError {
     /// There are bytes after the term.
     #[error("{0} bytes follow the term")]
     Trailing(usize),
+}
+
+impl DecodeError {
+    /// Whether the bytes may well be a term, but one that goes beyond the [`Limits`], or beyond what OTP takes.
+    #[must_use]
+    pub const fn is_limit(&self) -> bool {
+        matches!(self, Self::Depth | Self::Memory | Self::TooLarge(_))
+    }
 }
 
 /// Reads one term with its leading version byte, compressed or not, and nothing after it.
@@ -118,6 +133,8 @@ pub struct Decoder<'a> {
     failed: Option<DecodeError>,
     atoms: &'a [Atom],
     depth_left: u16,
+    /// How many calls for terms within terms are on the thread's stack.
+    calls: u16,
     memory_left: usize,
     /// Elements that enclosing terms declared and that are still to be read.
     promised: usize,
@@ -127,8 +144,44 @@ pub struct Decoder<'a> {
 /// alive for a few bytes.
 const SHARED_BINARY: usize = 1024;
 
-/// Up to how many pairs of a map are compared with each other, instead of being hashed.
-const FEW_PAIRS: usize = 12;
+/// What follows the elements of a list.
+enum More {
+    /// So many more.
+    Elements(usize),
+    /// `[]`
+    End,
+    /// A term that is no list.
+    Tail,
+}
+
+/// To what depth terms are read by calls, which is faster than with a stack of our own.
+const MOST_CALLS: u16 = 64;
+
+/// A term of which some parts have been read, below the depth to which terms are read by calls.
+enum Open {
+    List {
+        left: usize,
+        elements: Vec<Term>,
+    },
+    Tail {
+        elements: Vec<Term>,
+    },
+    Tuple {
+        left: usize,
+        elements: Vec<Term>,
+    },
+    Map {
+        left: usize,
+        key: Option<Term>,
+        pairs: Vec<(Term, Term)>,
+    },
+    Fun {
+        left: usize,
+        fun: Box<Fun>,
+        /// How much of the input must be left when it has been read.
+        rest: usize,
+    },
+}
 
 impl<'a> Decoder<'a> {
     /// Reads from `input`, of which nothing is kept; `ATOM_CACHE_REF` finds its atoms in `atoms`.
@@ -137,13 +190,15 @@ impl<'a> Decoder<'a> {
         let memory_left = input
             .len()
             .saturating_mul(limits.memory_per_byte)
-            .saturating_add(limits.memory);
+            .saturating_add(limits.memory)
+            .min(limits.max_memory);
         Self {
             rest: input,
             owner: None,
             failed: None,
             atoms,
             depth_left: limits.depth,
+            calls: 0,
             memory_left,
             promised: 0,
         }
@@ -210,6 +265,11 @@ impl<'a> Decoder<'a> {
         let Ok(tag) = self.u8() else {
             return self.fail(DecodeError::Truncated);
         };
+        self.value_of(tag)
+    }
+
+    #[inline]
+    fn value_of(&mut self, tag: u8) -> Term {
         match tag {
             tags::SMALL_INTEGER => match self.u8() {
                 Ok(int) => Term::Int(i64::from(int)),
@@ -228,11 +288,16 @@ impl<'a> Decoder<'a> {
                 Err(error) => self.fail(error),
             },
             tags::NIL => Term::NIL,
+            tags::SMALL_TUPLE | tags::LARGE_TUPLE | tags::LIST | tags::MAP
+                if self.calls >= MOST_CALLS =>
+            {
+                self.deep(tag)
+            }
             tags::SMALL_TUPLE => match self.u8() {
                 Ok(arity) => Term::Tuple(self.elements(usize::from(arity))),
                 Err(error) => self.fail(error),
             },
-            tags::LARGE_TUPLE => match self.length() {
+            tags::LARGE_TUPLE => match self.arity() {
                 Ok(arity) => Term::Tuple(self.elements(arity)),
                 Err(error) => self.fail(error),
             },
@@ -251,6 +316,7 @@ impl<'a> Decoder<'a> {
     #[inline(never)]
     fn rare(&mut self, tag: u8) -> Term {
         let term = match tag {
+            tags::NEW_FUN if self.calls >= MOST_CALLS => Ok(self.deep(tag)),
             tags::NEW_FUN => self.fun(),
             tag => self.leaf(tag),
         };
@@ -369,6 +435,13 @@ impl<'a> Decoder<'a> {
         Ok(u32::from_be_bytes(self.array()?))
     }
 
+    fn arity(&mut self) -> Result<usize, DecodeError> {
+        match self.length()? {
+            arity @ 0..=MAX_ARITY => Ok(arity),
+            _ => Err(DecodeError::TooLarge("a tuple")),
+        }
+    }
+
     fn length(&mut self) -> Result<usize, DecodeError> {
         usize::try_from(self.u32()?).map_err(|_| DecodeError::Declared)
     }
@@ -421,7 +494,14 @@ impl<'a> Decoder<'a> {
     #[inline]
     fn descend(&mut self) -> Result<(), DecodeError> {
         self.depth_left = self.depth_left.checked_sub(1).ok_or(DecodeError::Depth)?;
+        self.calls += 1;
         Ok(())
+    }
+
+    #[inline]
+    fn ascend(&mut self) {
+        self.depth_left += 1;
+        self.calls -= 1;
     }
 
     /// Reads that many terms.
@@ -436,7 +516,7 @@ impl<'a> Decoder<'a> {
             self.promised -= 1;
             self.value()
         }));
-        self.depth_left += 1;
+        self.ascend();
         elements
     }
 
@@ -446,34 +526,250 @@ impl<'a> Decoder<'a> {
             self.rest = rest;
             return Term::List(elements);
         }
-        self.tail(elements).unwrap_or_else(|error| self.fail(error))
+        self.after_elements(elements)
     }
 
-    /// Reads what ends a list that does not end in `[]`.
+    /// Reads what follows the elements of a list that is not at its end.
     #[inline(never)]
-    fn tail(&mut self, elements: Vec<Term>) -> Result<Term, DecodeError> {
-        self.descend()?;
-        let tail = self.term()?;
-        self.depth_left += 1;
-        // OTP writes a proper list in one piece, so a tail that is itself a list is not joined to it
-        // but refused: joining would let a hostile peer have the same elements moved again and again.
-        match tail {
-            Term::List(_) | Term::ImproperList(_) => Err(DecodeError::Value("the tail of a list")),
-            tail if elements.is_empty() => Ok(tail),
-            tail => {
-                self.charge(size_of::<ImproperList>())?;
-                Ok(Term::ImproperList(Box::new(ImproperList {
-                    elements,
-                    tail,
-                })))
+    fn after_elements(&mut self, mut elements: Vec<Term>) -> Term {
+        loop {
+            match self.more(&mut elements) {
+                Ok(More::Elements(count)) => {
+                    if let Err(error) = self.descend() {
+                        return self.fail(error);
+                    }
+                    elements.extend((0..count).map(|_| {
+                        self.promised -= 1;
+                        self.value()
+                    }));
+                    self.ascend();
+                }
+                Ok(More::End) => return Term::List(elements),
+                Ok(More::Tail) => {
+                    if let Err(error) = self.descend() {
+                        return self.fail(error);
+                    }
+                    let tail = self.value();
+                    self.ascend();
+                    return self.with_tail(elements, tail);
+                }
+                Err(error) => return self.fail(error),
             }
         }
     }
 
+    /// Reads the tag of what follows the elements of a list.
+    ///
+    /// A list is the tail of another one where a C node writes it one element at a time, as the manual of `ei`
+    /// shows. However long it gets, its elements are in one vector, which is moved only when it has grown by half.
+    fn more(&mut self, elements: &mut Vec<Term>) -> Result<More, DecodeError> {
+        match self.peek() {
+            Some(tags::NIL) => {
+                self.u8()?;
+                Ok(More::End)
+            }
+            Some(tags::LIST) => {
+                self.u8()?;
+                let count = self.length()?;
+                self.promise(count, 1, 0)?;
+                self.make_room(elements, count)?;
+                Ok(More::Elements(count))
+            }
+            Some(tags::STRING) => {
+                self.u8()?;
+                let bytes = self.string_bytes()?;
+                self.make_room(elements, bytes.len())?;
+                elements.extend(bytes.iter().map(|&byte| Term::Int(i64::from(byte))));
+                Ok(More::End)
+            }
+            _ => Ok(More::Tail),
+        }
+    }
+
+    /// Makes room for so many more elements; if for that the vector has to be moved, then for half as many as it
+    /// has at the least.
+    fn make_room(&mut self, elements: &mut Vec<Term>, count: usize) -> Result<(), DecodeError> {
+        let (length, capacity) = (elements.len(), elements.capacity());
+        if capacity - length < count {
+            let wanted = length.saturating_add(count);
+            let enlarged = wanted.max(capacity.saturating_add(capacity / 2));
+            self.charge((enlarged - capacity).saturating_mul(size_of::<Term>()))?;
+            elements.reserve_exact(enlarged - length);
+        }
+        Ok(())
+    }
+
+    /// A list with a tail that is none.
+    fn with_tail(&mut self, elements: Vec<Term>, tail: Term) -> Term {
+        if elements.is_empty() {
+            return tail;
+        }
+        if let Err(error) = self.charge(size_of::<ImproperList>()) {
+            return self.fail(error);
+        }
+        Term::ImproperList(Box::new(ImproperList { elements, tail }))
+    }
+
+    /// Reads a term that holds others with a stack of our own: a term may nest deeper than the thread has stack.
+    #[inline(never)]
+    fn deep(&mut self, tag: u8) -> Term {
+        let mut stack = Vec::new();
+        let mut next = Some(tag);
+        loop {
+            // A term that is whole, if one is now.
+            let mut whole = match next {
+                Some(tag) => self.begin(tag, &mut stack).unwrap_or_else(|error| {
+                    stack.clear();
+                    Some(self.fail(error))
+                }),
+                None => None,
+            };
+            loop {
+                if let Some(term) = whole.take() {
+                    match stack.last_mut() {
+                        Some(open) => whole = self.put_part(open, term),
+                        None => return term,
+                    }
+                    if whole.is_some() {
+                        // It was a tail: the list is whole.
+                        stack.pop();
+                        continue;
+                    }
+                }
+                let Some(open) = stack.last_mut() else {
+                    return self.fail(DecodeError::Truncated);
+                };
+                match self.is_complete(open) {
+                    Ok(false) => {
+                        if !matches!(open, Open::Tail { .. }) {
+                            // The part that is read now.
+                            self.promised -= 1;
+                        }
+                        break;
+                    }
+                    Ok(true) => whole = stack.pop().map(|open| self.close(open)),
+                    Err(error) => {
+                        stack.clear();
+                        whole = Some(self.fail(error));
+                    }
+                }
+            }
+            match self.u8() {
+                Ok(tag) => next = Some(tag),
+                Err(error) => return self.fail(error),
+            }
+        }
+    }
+
+    /// Reads the head of a term that holds others, and puts it on the stack. Gives any other term.
+    fn begin(&mut self, tag: u8, stack: &mut Vec<Open>) -> Result<Option<Term>, DecodeError> {
+        let depth = stack.len() + 1;
+        let open = match tag {
+            tags::SMALL_TUPLE | tags::LARGE_TUPLE | tags::LIST => {
+                let count = match tag {
+                    tags::SMALL_TUPLE => usize::from(self.u8()?),
+                    tags::LARGE_TUPLE => self.arity()?,
+                    _ => self.length()?,
+                };
+                self.promise(count, 1, size_of::<Term>())?;
+                let (left, elements) = (count, Vec::with_capacity(count));
+                if tag == tags::LIST {
+                    Open::List { left, elements }
+                } else {
+                    Open::Tuple { left, elements }
+                }
+            }
+            tags::MAP => {
+                let count = self.length()?;
+                self.promise(count, 2, size_of::<(Term, Term)>())?;
+                Open::Map {
+                    left: count.saturating_mul(2),
+                    key: None,
+                    pairs: Vec::with_capacity(count),
+                }
+            }
+            tags::NEW_FUN => {
+                let (mut fun, left, rest) = self.head_of_fun()?;
+                self.promise(left, 1, size_of::<Term>())?;
+                fun.free = Vec::with_capacity(left);
+                Open::Fun { left, fun, rest }
+            }
+            tag => {
+                let term = self.value_of(tag);
+                return self.failed.map_or(Ok(Some(term)), Err);
+            }
+        };
+        if depth > usize::from(self.depth_left) {
+            return Err(DecodeError::Depth);
+        }
+        self.charge(size_of::<Open>())?;
+        stack.push(open);
+        Ok(None)
+    }
+
+    /// Puts a term into the one that it is a part of. Gives the list of which it was the tail.
+    fn put_part(&mut self, open: &mut Open, term: Term) -> Option<Term> {
+        let left = match open {
+            Open::Tail { elements } => {
+                let elements = std::mem::take(elements);
+                return Some(self.with_tail(elements, term));
+            }
+            Open::List { left, elements } | Open::Tuple { left, elements } => {
+                elements.push(term);
+                left
+            }
+            Open::Map { left, key, pairs } => {
+                match key.take() {
+                    Some(key) => pairs.push((key, term)),
+                    None => *key = Some(term),
+                }
+                left
+            }
+            Open::Fun { left, fun, .. } => {
+                fun.free.push(term);
+                left
+            }
+        };
+        *left -= 1;
+        None
+    }
+
+    /// Whether no part of it is left to be read. Reads what follows the elements of a list.
+    fn is_complete(&mut self, open: &mut Open) -> Result<bool, DecodeError> {
+        let (left, elements) = match open {
+            Open::Tail { .. } => return Ok(false),
+            Open::Tuple { left, .. } | Open::Map { left, .. } | Open::Fun { left, .. } => {
+                return Ok(*left == 0);
+            }
+            Open::List { left, elements } => (left, elements),
+        };
+        while *left == 0 {
+            match self.more(elements)? {
+                More::Elements(count) => *left = count,
+                More::End => return Ok(true),
+                More::Tail => {
+                    let elements = std::mem::take(elements);
+                    *open = Open::Tail { elements };
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// A term whose parts have all been read.
+    fn close(&mut self, open: Open) -> Term {
+        match open {
+            Open::List { elements, .. } | Open::Tail { elements } => Term::List(elements),
+            Open::Tuple { elements, .. } => Term::Tuple(elements),
+            Open::Map { pairs, .. } => self.map_of(pairs),
+            Open::Fun { fun, rest, .. } if self.remaining() == rest => Term::Fun(fun),
+            Open::Fun { .. } => self.fail(DecodeError::Value("the size of a fun")),
+        }
+    }
+
     fn map(&mut self, count: usize) -> Term {
-        // A pair, and what finding duplicates takes.
-        let each = size_of::<(Term, Term)>() + 2 * size_of::<usize>();
-        let promised = self.promise(count, 2, each);
+        let promised = self.promise(count, 2, size_of::<(Term, Term)>());
         if let Err(error) = promised.and_then(|()| self.descend()) {
             return self.fail(error);
         }
@@ -484,23 +780,32 @@ impl<'a> Decoder<'a> {
             self.promised -= 1;
             (key, self.value())
         }));
-        self.depth_left += 1;
-        if has_duplicates(&pairs) {
-            return self.fail(DecodeError::DuplicateKey);
+        self.ascend();
+        self.map_of(pairs)
+    }
+
+    fn map_of(&mut self, pairs: Vec<(Term, Term)>) -> Term {
+        // OTP refuses a key that is there twice, too.
+        match Map::unique(pairs) {
+            Ok(map) => Term::Map(map),
+            Err(_) => self.fail(DecodeError::DuplicateKey),
         }
-        Term::Map(Map(pairs))
     }
 
     fn string(&mut self) -> Result<Term, DecodeError> {
-        let length = usize::from(self.u16()?);
-        self.charge(length.saturating_mul(size_of::<Term>()))?;
-        let bytes = self.take(length)?;
+        let bytes = self.string_bytes()?;
+        self.charge(bytes.len().saturating_mul(size_of::<Term>()))?;
         Ok(Term::List(
             bytes
                 .iter()
                 .map(|&byte| Term::Int(i64::from(byte)))
                 .collect(),
         ))
+    }
+
+    fn string_bytes(&mut self) -> Result<&'a [u8], DecodeError> {
+        let length = usize::from(self.u16()?);
+        self.take(length)
     }
 
     #[inline]
@@ -583,7 +888,7 @@ impl<'a> Decoder<'a> {
             tags::REFERENCE => 1,
             _ => usize::from(self.u16()?),
         };
-        if !(1..=5).contains(&words) {
+        if !(1..=MAX_WORDS).contains(&words) {
             return Err(DecodeError::Value("a reference"));
         }
         let node = self.atom()?;
@@ -636,6 +941,10 @@ impl<'a> Decoder<'a> {
             _ => return Err(DecodeError::Value("an integer")),
         };
         let digits = self.take(length)?;
+        let significant = digits.iter().rposition(|&digit| digit != 0);
+        if significant.is_some_and(|last| last >= MAX_INTEGER_BYTES) {
+            return Err(DecodeError::TooLarge("an integer"));
+        }
         // An i64 has at most 8 digits; most big integers on the wire are of that kind.
         if let Ok(int) = small_big(sign, digits) {
             return Ok(Term::Int(int));
@@ -669,6 +978,17 @@ impl<'a> Decoder<'a> {
     }
 
     fn fun(&mut self) -> Result<Term, DecodeError> {
+        let (mut fun, count, rest) = self.head_of_fun()?;
+        fun.free = self.elements(count);
+        self.failed.map_or(Ok(()), Err)?;
+        if self.remaining() != rest {
+            return Err(DecodeError::Value("the size of a fun"));
+        }
+        Ok(Term::Fun(fun))
+    }
+
+    /// Reads a fun without its free variables: gives how many there are, and how many bytes are left after them.
+    fn head_of_fun(&mut self) -> Result<(Box<Fun>, usize, usize), DecodeError> {
         let before = self.remaining();
         let size = self.length()?;
         let arity = self.u8()?;
@@ -678,13 +998,9 @@ impl<'a> Decoder<'a> {
         let module = self.atom()?;
         let (old_index, old_uniq) = (self.small_int()?, self.small_int()?);
         let pid = self.pid()?;
-        let free = self.elements(free);
-        self.failed.map_or(Ok(()), Err)?;
-        if before - self.remaining() != size {
-            return Err(DecodeError::Value("the size of a fun"));
-        }
         self.charge(size_of::<Fun>())?;
-        Ok(Term::Fun(Box::new(Fun {
+        let rest = before.checked_sub(size);
+        let fun = Fun {
             arity,
             uniq,
             index,
@@ -692,11 +1008,13 @@ impl<'a> Decoder<'a> {
             old_index,
             old_uniq,
             pid,
-            free,
-        })))
+            free: Vec::new(),
+        };
+        let rest = rest.ok_or(DecodeError::Value("the size of a fun"))?;
+        Ok((Box::new(fun), free, rest))
     }
 
-    /// Reads an integer of at most 64 bits. Any term here would nest without a limit.
+    /// Reads an integer of at most 60 bits. Any term here would nest without a limit.
     fn small_int(&mut self) -> Result<i64, DecodeError> {
         match self.u8()? {
             tags::SMALL_INTEGER => self.u8().map(i64::from),
@@ -704,7 +1022,8 @@ impl<'a> Decoder<'a> {
             tags::SMALL_BIG => {
                 let length = usize::from(self.u8()?);
                 let int = self.big(length)?.as_int();
-                int.ok_or(DecodeError::Value("a field of a fun"))
+                int.filter(|int| tags::SMALL_INTEGERS.contains(int))
+                    .ok_or(DecodeError::Value("a field of a fun"))
             }
             tag => Err(DecodeError::Tag(tag)),
         }
@@ -731,18 +1050,6 @@ impl<'a> Decoder<'a> {
         self.finish()?;
         Ok(inflated.into())
     }
-}
-
-/// Whether a key is there twice, which OTP refuses too: equality of maps relies on it.
-fn has_duplicates(pairs: &[(Term, Term)]) -> bool {
-    if pairs.len() <= FEW_PAIRS {
-        let keys = || pairs.iter().map(|(key, _)| key);
-        return keys()
-            .enumerate()
-            .any(|(at, key)| keys().take(at).any(|other| other == key));
-    }
-    let mut keys = HashSet::with_capacity(pairs.len());
-    pairs.iter().any(|(key, _)| !keys.insert(key))
 }
 
 #[inline]

@@ -1,11 +1,13 @@
 //! Terms to bytes, as OTP writes them.
 
+use std::slice;
+
 use bytes::Bytes;
-use num_bigint::Sign;
+use num_bigint::{BigInt, Sign};
 
 use super::atom::Atom;
-use super::tags;
-use super::term::{Fun, Pid, Port, Reference, Term};
+use super::tags::{self, MAX_ARITY, MAX_INTEGER_BYTES, MAX_WORDS, SMALL_INTEGERS};
+use super::term::{BitString, Fun, Pid, Port, Reference, Term};
 
 /// What an encoder need not write in place: atoms can go to the table of a distribution header, and
 /// large binaries to the socket straight from where they are.
@@ -16,6 +18,11 @@ pub trait Aside {
     /// Takes the bytes of a binary, which belong after what is in `out`, or says `false` when they are
     /// to be written in place.
     fn binary(&mut self, out: &[u8], bytes: &Bytes) -> bool;
+
+    /// Whether the reader knows ports of 64 bits and references of 5 words: the flag `V4_NC`, of OTP 24.
+    fn reads_wide_numbers(&self) -> bool {
+        true
+    }
 }
 
 /// Everything is written in place.
@@ -36,9 +43,12 @@ impl Aside for InPlace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// A binary, list, tuple or map of 4 Gi elements or more, or a reference of 64 Ki words.
-    #[error("something in the term has more elements than the format can count")]
+    /// A binary, list or map of 4 Gi elements or more, or a tuple of 16 Mi.
+    #[error("something in the term has more elements than Erlang can count")]
     TooLarge,
+    /// A value that no node could read: it would take the whole message for damaged, and disconnect.
+    #[error("{0}")]
+    Value(&'static str),
     /// A float that is infinite or not a number: Erlang has none.
     #[error("Erlang has no infinite float and no NaN")]
     Float,
@@ -65,19 +75,114 @@ pub fn encode_into(
     out: &mut Vec<u8>,
     aside: &mut impl Aside,
 ) -> Result<(), EncodeError> {
+    let Some(mut current) = put(term, out, aside, 0)? else {
+        return Ok(());
+    };
+    // What is around the current term. A stack of our own: a term may nest deeper than a thread has stack.
+    let mut outer: Vec<Open<'_>> = Vec::new();
+    let mut funs = current.end.is_of_fun();
+    loop {
+        if let Some(part) = current.next() {
+            if let Some(inner) = put(part, out, aside, funs)? {
+                funs += inner.end.is_of_fun();
+                outer.push(std::mem::replace(&mut current, inner));
+            }
+            continue;
+        }
+        match current.end {
+            End::Nothing | End::Tail(_) => {}
+            End::Nil => out.push(tags::NIL),
+            End::Fun(start) => end_fun(start, out)?,
+        }
+        funs -= current.end.is_of_fun();
+        match outer.pop() {
+            Some(before) => current = before,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// A term whose head has been written.
+struct Open<'a> {
+    parts: Parts<'a>,
+    end: End<'a>,
+}
+
+enum Parts<'a> {
+    Terms(slice::Iter<'a, Term>),
+    /// The pairs that follow, and the value of the key that has been written.
+    Pairs(slice::Iter<'a, (Term, Term)>, Option<&'a Term>),
+}
+
+/// What is written after the parts of a term.
+enum End<'a> {
+    Nothing,
+    Nil,
+    Tail(&'a Term),
+    /// The size of a fun, at this place.
+    Fun(usize),
+}
+
+impl End<'_> {
+    /// 1 if it is a fun's, else 0.
+    fn is_of_fun(&self) -> usize {
+        usize::from(matches!(self, Self::Fun(_)))
+    }
+}
+
+impl<'a> Open<'a> {
+    fn terms(terms: &'a [Term], end: End<'a>) -> Self {
+        Self {
+            parts: Parts::Terms(terms.iter()),
+            end,
+        }
+    }
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a Term> {
+        match &mut self.parts {
+            Parts::Terms(terms) => terms.next().or_else(|| match self.end {
+                End::Tail(tail) => {
+                    self.end = End::Nothing;
+                    Some(tail)
+                }
+                _ => None,
+            }),
+            Parts::Pairs(pairs, value) => value.take().or_else(|| {
+                let (key, after) = pairs.next()?;
+                *value = Some(after);
+                Some(key)
+            }),
+        }
+    }
+}
+
+/// Writes a term, or its head if it holds others. `funs` is how many funs it is in.
+#[inline]
+fn put<'a>(
+    term: &'a Term,
+    out: &mut Vec<u8>,
+    aside: &mut impl Aside,
+    funs: usize,
+) -> Result<Option<Open<'a>>, EncodeError> {
     match term {
         Term::Atom(atom) => put_atom(atom, out, aside),
         Term::Int(int) => put_int(*int, out),
-        Term::BigInt(int) => {
-            let (sign, digits) = int.to_bytes_le();
-            if let Ok(length) = u8::try_from(digits.len()) {
-                out.extend_from_slice(&[tags::SMALL_BIG, length]);
-            } else {
-                put_header(tags::LARGE_BIG, digits.len(), out)?;
-            }
-            out.push(u8::from(sign == Sign::Minus));
-            out.extend_from_slice(&digits);
-        }
+        term => return put_other(term, out, aside, funs),
+    }
+    Ok(None)
+}
+
+fn put_other<'a>(
+    term: &'a Term,
+    out: &mut Vec<u8>,
+    aside: &mut impl Aside,
+    funs: usize,
+) -> Result<Option<Open<'a>>, EncodeError> {
+    match term {
+        Term::Atom(atom) => put_atom(atom, out, aside),
+        Term::Int(int) => put_int(*int, out),
+        Term::BigInt(int) => put_big(int, out)?,
         Term::Float(float) => {
             if !float.is_finite() {
                 return Err(EncodeError::Float);
@@ -87,45 +192,44 @@ pub fn encode_into(
         }
         Term::Binary(bytes) => {
             put_header(tags::BINARY, bytes.len(), out)?;
-            if !aside.binary(out, bytes) {
+            // In a fun, whose size is not known yet, everything is written in place.
+            if funs > 0 || !aside.binary(out, bytes) {
                 out.extend_from_slice(bytes);
             }
         }
-        Term::BitString(bits) => {
-            put_header(tags::BIT_BINARY, bits.bytes.len(), out)?;
-            out.push(bits.last_bits);
-            out.extend_from_slice(&bits.bytes);
-        }
+        Term::BitString(bits) => put_bits(bits, out)?,
         Term::List(elements) if elements.is_empty() => out.push(tags::NIL),
         Term::List(elements) => {
             if !put_string(elements, out) {
                 put_header(tags::LIST, elements.len(), out)?;
-                put_all(elements, out, aside)?;
-                out.push(tags::NIL);
+                return Ok(Some(Open::terms(elements, End::Nil)));
             }
         }
         Term::ImproperList(list) => {
-            put_header(tags::LIST, list.elements.len(), out)?;
-            put_all(&list.elements, out, aside)?;
-            encode_into(&list.tail, out, aside)?;
+            if !list.elements.is_empty() {
+                put_header(tags::LIST, list.elements.len(), out)?;
+            }
+            return Ok(Some(Open::terms(&list.elements, End::Tail(&list.tail))));
         }
         Term::Tuple(elements) => {
             if let Ok(arity) = u8::try_from(elements.len()) {
                 out.extend_from_slice(&[tags::SMALL_TUPLE, arity]);
-            } else {
+            } else if elements.len() <= MAX_ARITY {
                 put_header(tags::LARGE_TUPLE, elements.len(), out)?;
+            } else {
+                return Err(EncodeError::TooLarge);
             }
-            put_all(elements, out, aside)?;
+            return Ok(Some(Open::terms(elements, End::Nothing)));
         }
         Term::Map(map) => {
-            put_header(tags::MAP, map.0.len(), out)?;
-            for (key, value) in &map.0 {
-                put(key, out, aside)?;
-                put(value, out, aside)?;
-            }
+            put_header(tags::MAP, map.len(), out)?;
+            return Ok(Some(Open {
+                parts: Parts::Pairs(map.iter(), None),
+                end: End::Nothing,
+            }));
         }
         Term::Pid(pid) => put_pid(pid, out, aside),
-        Term::Port(port) => put_port(port, out, aside),
+        Term::Port(port) => put_port(port, out, aside)?,
         Term::Reference(reference) => put_reference(reference, out, aside)?,
         Term::Export(export) => {
             out.push(tags::EXPORT);
@@ -134,26 +238,43 @@ pub fn encode_into(
             out.push(tags::SMALL_INTEGER);
             out.push(export.arity);
         }
-        Term::Fun(fun) => put_fun(fun, out, aside)?,
+        Term::Fun(fun) => return put_fun(fun, out, aside).map(Some),
     }
+    Ok(None)
+}
+
+fn put_big(int: &BigInt, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    if i64::try_from(int).is_ok() {
+        return Err(EncodeError::Value(
+            "an integer of 64 bits is held as a larger one; make it with Term::integer",
+        ));
+    }
+    if int.bits() > MAX_INTEGER_BYTES as u64 * 8 {
+        return Err(EncodeError::Value(
+            "an integer has more than 4,194,240 bits, the most that Erlang has",
+        ));
+    }
+    let (sign, digits) = int.to_bytes_le();
+    if let Ok(length) = u8::try_from(digits.len()) {
+        out.extend_from_slice(&[tags::SMALL_BIG, length]);
+    } else {
+        put_header(tags::LARGE_BIG, digits.len(), out)?;
+    }
+    out.push(u8::from(sign == Sign::Minus));
+    out.extend_from_slice(&digits);
     Ok(())
 }
 
-fn put_all(terms: &[Term], out: &mut Vec<u8>, aside: &mut impl Aside) -> Result<(), EncodeError> {
-    for term in terms {
-        put(term, out, aside)?;
-    }
-    Ok(())
-}
-
-/// As [`encode_into`], with what most terms consist of in line.
-#[inline]
-fn put(term: &Term, out: &mut Vec<u8>, aside: &mut impl Aside) -> Result<(), EncodeError> {
-    match term {
-        Term::Atom(atom) => put_atom(atom, out, aside),
-        Term::Int(int) => put_int(*int, out),
-        term => return encode_into(term, out, aside),
-    }
+fn put_bits(bits: &BitString, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let (Some((last, whole)), 1..=7) = (bits.bytes.split_last(), bits.last_bits) else {
+        return Err(EncodeError::Value(
+            "a bit string has from 1 to 7 bits in its last byte; whole bytes are a binary",
+        ));
+    };
+    put_header(tags::BIT_BINARY, bits.bytes.len(), out)?;
+    out.push(bits.last_bits);
+    out.extend_from_slice(whole);
+    out.push(last & !(0xff >> bits.last_bits));
     Ok(())
 }
 
@@ -236,24 +357,54 @@ fn put_string(elements: &[Term], out: &mut Vec<u8>) -> bool {
     true
 }
 
-fn put_port(port: &Port, out: &mut Vec<u8>, aside: &mut impl Aside) {
-    // The wide form, as OTP 26 and later write it whatever the number; OTP 24 and later read it.
-    out.push(tags::V4_PORT);
-    put_atom(&port.node, out, aside);
-    out.extend_from_slice(&port.id.to_be_bytes());
+/// The most that a port's number can be for a node that does not know `V4_NC`: 28 bits.
+const MAX_OLD_PORT: u64 = (1 << 28) - 1;
+/// The most words that a reference can have for such a node.
+const MAX_OLD_WORDS: usize = 3;
+
+fn put_port(port: &Port, out: &mut Vec<u8>, aside: &mut impl Aside) -> Result<(), EncodeError> {
+    if aside.reads_wide_numbers() {
+        // The wide form, as OTP 26 and later write it whatever the number; OTP 24 and later read it.
+        out.push(tags::V4_PORT);
+        put_atom(&port.node, out, aside);
+        out.extend_from_slice(&port.id.to_be_bytes());
+    } else {
+        let id = u32::try_from(port.id).ok();
+        let Some(id) = id.filter(|&id| u64::from(id) <= MAX_OLD_PORT) else {
+            return Err(EncodeError::Value(
+                "a port has a number of more than 28 bits, which a node before OTP 24 cannot read",
+            ));
+        };
+        out.push(tags::NEW_PORT);
+        put_atom(&port.node, out, aside);
+        out.extend_from_slice(&id.to_be_bytes());
+    }
     out.extend_from_slice(&port.creation.to_be_bytes());
+    Ok(())
 }
 
 /// Writes a reference.
 ///
 /// # Errors
-/// [`EncodeError::TooLarge`] for one of more words than the format can count.
+/// [`EncodeError::Value`] for one of no words, or of more than its reader takes: 5, or 3 before OTP 24.
 pub fn put_reference(
     reference: &Reference,
     out: &mut Vec<u8>,
     aside: &mut impl Aside,
 ) -> Result<(), EncodeError> {
-    let words = u16::try_from(reference.id.len()).map_err(|_| EncodeError::TooLarge)?;
+    let most = if aside.reads_wide_numbers() {
+        MAX_WORDS
+    } else {
+        MAX_OLD_WORDS
+    };
+    let words = match u16::try_from(reference.id.len()) {
+        Ok(words @ 1..) if reference.id.len() <= most => words,
+        _ => {
+            return Err(EncodeError::Value(
+                "a reference has from 1 to 5 words, and to a node before OTP 24 at most 3",
+            ));
+        }
+    };
     out.push(tags::NEWER_REFERENCE);
     out.extend_from_slice(&words.to_be_bytes());
     put_atom(&reference.node, out, aside);
@@ -264,33 +415,36 @@ pub fn put_reference(
     Ok(())
 }
 
-/// Leaves binaries where they are: their place would be one in another buffer.
-struct AtomsOnly<'a>(&'a mut dyn Aside);
-
-impl Aside for AtomsOnly<'_> {
-    fn atom(&mut self, atom: &Atom) -> Option<u8> {
-        self.0.atom(atom)
+/// Writes the head of a fun, with room for its size, which counts itself.
+fn put_fun<'a>(
+    fun: &'a Fun,
+    out: &mut Vec<u8>,
+    aside: &mut impl Aside,
+) -> Result<Open<'a>, EncodeError> {
+    if !SMALL_INTEGERS.contains(&fun.old_index) || !SMALL_INTEGERS.contains(&fun.old_uniq) {
+        return Err(EncodeError::Value(
+            "the old index and the old uniq of a fun have at most 60 bits",
+        ));
     }
-
-    fn binary(&mut self, _: &[u8], _: &Bytes) -> bool {
-        false
-    }
+    out.push(tags::NEW_FUN);
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    out.push(fun.arity);
+    out.extend_from_slice(&fun.uniq);
+    out.extend_from_slice(&fun.index.to_be_bytes());
+    put_length(fun.free.len(), out)?;
+    put_atom(&fun.module, out, aside);
+    put_int(fun.old_index, out);
+    put_int(fun.old_uniq, out);
+    put_pid(&fun.pid, out, aside);
+    Ok(Open::terms(&fun.free, End::Fun(start)))
 }
 
-fn put_fun(fun: &Fun, out: &mut Vec<u8>, aside: &mut impl Aside) -> Result<(), EncodeError> {
-    // The size comes first and counts itself, so the rest is written apart. Funs are rare.
-    let aside = &mut AtomsOnly(aside);
-    let mut rest = vec![fun.arity];
-    rest.extend_from_slice(&fun.uniq);
-    rest.extend_from_slice(&fun.index.to_be_bytes());
-    put_length(fun.free.len(), &mut rest)?;
-    put_atom(&fun.module, &mut rest, aside);
-    put_int(fun.old_index, &mut rest);
-    put_int(fun.old_uniq, &mut rest);
-    put_pid(&fun.pid, &mut rest, aside);
-    put_all(&fun.free, &mut rest, aside)?;
-    out.push(tags::NEW_FUN);
-    put_length(rest.len() + 4, out)?;
-    out.extend_from_slice(&rest);
+/// Writes the size of a fun to its place.
+fn end_fun(start: usize, out: &mut [u8]) -> Result<(), EncodeError> {
+    let size = u32::try_from(out.len() - start).map_err(|_| EncodeError::TooLarge)?;
+    if let Some(place) = out.get_mut(start..start + 4) {
+        place.copy_from_slice(&size.to_be_bytes());
+    }
     Ok(())
 }

@@ -48,9 +48,9 @@ macro_rules! term {
         ))
     };
     (@map $($key:tt => $value:tt),* $(,)?) => {
-        $crate::etf::Term::Map($crate::etf::Map(::std::vec![
+        $crate::etf::macros::map(::std::vec![
             $(($crate::term!(@one $key), $crate::term!(@one $value))),*
-        ]))
+        ])
     };
     (@map $($rest:tt)*) => { $crate::term!(@value key [] $($rest)*) };
 
@@ -134,7 +134,7 @@ macro_rules! term {
     (@end tuple [$($done:expr,)*]) => { $crate::etf::Term::Tuple(::std::vec![$($done),*]) };
     (@end one [$done:expr,]) => { $done };
     (@end $map:ident [$($key:expr, $value:expr,)*]) => {
-        $crate::etf::Term::Map($crate::etf::Map(::std::vec![$(($key, $value)),*]))
+        $crate::etf::macros::map(::std::vec![$(($key, $value)),*])
     };
     (@end $($wrong:tt)*) => { ::core::compile_error!("`=>` and a value must follow a key") };
 
@@ -207,6 +207,12 @@ impl<const N: usize> Part for &[u8; N] {
     fn push_to(self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(self);
     }
+}
+
+/// `#{key => value}`: of a key that is written twice the last value counts, as in Erlang.
+#[must_use]
+pub fn map(pairs: Vec<(Term, Term)>) -> Term {
+    Term::Map(pairs.into_iter().collect())
 }
 
 /// `[elements | tail]`: one list, if the tail is one.
@@ -300,10 +306,7 @@ mod tests {
             term!({(pid.clone()), #{(text.as_str()) => <<(bytes), 0, (text)>>}}),
             Term::Tuple(vec![
                 pid.into(),
-                Term::Map(crate::etf::Map(vec![(
-                    Term::binary("åb"),
-                    Term::binary("cd\0åb")
-                )])),
+                Term::Map([("åb", "cd\0åb")].into_iter().collect()),
             ])
         );
     }

@@ -31,3 +31,12 @@ pub const MAP: u8 = 116;
 pub const ATOM_UTF8: u8 = 118;
 pub const SMALL_ATOM_UTF8: u8 = 119;
 pub const V4_PORT: u8 = 120;
+
+/// The most bytes that the digits of an integer take: 65,535 words of 64 bits, as in OTP since 26.
+pub const MAX_INTEGER_BYTES: usize = 65_535 * 8;
+/// The most words that a reference has.
+pub const MAX_WORDS: usize = 5;
+/// The most elements that a tuple has.
+pub const MAX_ARITY: usize = (1 << 24) - 1;
+/// The integers that a BEAM of 64 bits holds without memory of their own; some fields of a fun are of these.
+pub const SMALL_INTEGERS: std::ops::Range<i64> = -(1 << 59)..(1 << 59);

@@ -275,10 +275,28 @@ impl Builder {
         self
     }
 
-    /// The longest message that is taken, in bytes; a longer one ends its connection. Default: 128 MiB.
+    /// The longest message that is taken, in bytes. A longer one is lost, which the log says; if it did not come in
+    /// fragments, as it does from every BEAM, it ends its connection. Default: 128 MiB.
     #[must_use]
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.channel.max_message = bytes;
+        self
+    }
+
+    /// How many bytes of messages whose last fragment has not come are kept for each connection, in all. More end the
+    /// connection. Default: 512 MiB.
+    #[must_use]
+    pub fn max_assembly(mut self, bytes: usize) -> Self {
+        self.channel.max_assembly = bytes;
+        self
+    }
+
+    /// How deep a term from a peer may nest, and how much memory it may take. A message beyond that is lost, which
+    /// the log says; an exit signal has the reason `{unreadable, Why}` then, and a spawn request is refused with
+    /// `system_limit`. Default: 4,096 deep, and 512 MiB.
+    #[must_use]
+    pub fn decode_limits(mut self, limits: crate::etf::Limits) -> Self {
+        self.channel.limits = limits;
         self
     }
 

@@ -14,6 +14,7 @@ use crate::etf::{Atom, ImproperList, Pid, Term};
 
 use super::Node;
 use super::connection::Connection;
+use super::exception::MOST_SHOWN;
 use super::process::Process;
 use super::received::{Dest, Received, SendFailed};
 use super::signals::Monitored;
@@ -38,19 +39,19 @@ pub enum CallError {
     #[error("no answer within {0:?}")]
     Timeout(Duration),
     /// The process that should answer is not there (`noproc`), or ended instead of answering.
-    #[error("the process that was called ended instead of answering: {0}")]
+    #[error("the process that was called ended instead of answering: {}", .0.shown_in(MOST_SHOWN))]
     Exited(Term),
     /// The request cannot be sent.
     #[error(transparent)]
     Unsendable(SendFailed),
     /// The function raised or exited, or does not exist: what `rpc:call` gives as `{badrpc, Reason}`.
-    #[error("the call failed: {0}")]
+    #[error("the call failed: {}", .0.shown_in(MOST_SHOWN))]
     BadRpc(Term),
     /// The name of a module or of a function is longer than an atom can be.
     #[error("a name has at most 255 characters")]
     NameTooLong,
     /// The process that calls has ended itself.
-    #[error("the process that called has ended: {0}")]
+    #[error("the process that called has ended: {}", .0.shown_in(MOST_SHOWN))]
     Ended(Term),
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
@@ -36,6 +37,8 @@ struct Inner {
     begun_here: bool,
     /// When it came to be.
     since: Instant,
+    /// How many payloads were not taken, because they went beyond a limit.
+    lost: AtomicU64,
     /// Whether everyone has been told of its end.
     settled: watch::Sender<bool>,
 }
@@ -56,6 +59,7 @@ impl Connection {
             gate,
             begun_here,
             since: Instant::now(),
+            lost: AtomicU64::new(0),
             settled: watch::Sender::new(false),
         }))
     }
@@ -101,6 +105,20 @@ impl Connection {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.0.sender.is_closed()
+    }
+
+    /// How many messages, and reasons and arguments of signals, were not taken from the peer because they went
+    /// beyond a limit ([`Builder::decode_limits`](super::Builder::decode_limits),
+    /// [`Builder::max_message`](super::Builder::max_message)). The log says of the first, the second, the fourth and
+    /// so on what it was.
+    #[must_use]
+    pub fn lost_payloads(&self) -> u64 {
+        self.0.lost.load(Ordering::Relaxed)
+    }
+
+    /// Counts a payload that was not taken; gives how many there were.
+    pub(super) fn count_lost(&self) -> u64 {
+        self.0.lost.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Whether `other` is this connection, and not an earlier or later one to the same peer.

@@ -5,6 +5,9 @@ use std::fmt;
 
 use crate::etf::{Atom, Term};
 
+/// How many bytes of a term the text of an error shows.
+pub(super) const MOST_SHOWN: usize = 1000;
+
 /// An exception of Erlang: what a function raises instead of returning.
 ///
 /// A function that the node offers ends with one (see [`super::Functions`]), and one comes back from a
@@ -119,12 +122,14 @@ impl Exception {
 }
 
 impl fmt::Display for Exception {
+    /// At most 1,000 bytes of the reason and as many of the innermost place.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.class(), self.reason())?;
+        let reason = self.reason().shown_in(MOST_SHOWN);
+        write!(f, "{}:{reason}", self.class())?;
         if let Self::Error { stack, .. } = self
             && let Some(innermost) = stack.first()
         {
-            write!(f, " in {innermost}")?;
+            write!(f, " in {}", innermost.shown_in(MOST_SHOWN))?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::dist::CloseReason;
-use crate::dist::channel::Incoming;
+use crate::dist::channel::{Incoming, Lost};
 use crate::dist::control::{Control, Process};
 use crate::etf::{Pid, Reference, Term};
 
@@ -23,6 +23,40 @@ use super::spawn::Requested;
 /// The most links and monitors that a process may have before peers can set no more.
 const MOST_RELATIONS: usize = 1 << 20;
 
+/// What is taken for a payload that went beyond a limit. A message is lost; a signal is not, but its reason says
+/// that the reason could not be read; a spawn request is refused.
+fn in_place_of(lost: &Lost, connection: &Connection, control: &Control) -> Option<Term> {
+    let count = connection.count_lost();
+    // A peer that sends many of them does not fill the log.
+    if count.is_power_of_two() {
+        tracing::warn!(
+            peer = %connection.peer().name,
+            count,
+            "a payload from the peer is not taken: {lost}. Builder::decode_limits and Builder::max_message set \
+             the limits"
+        );
+    }
+    match control {
+        Control::PayloadExit { .. }
+        | Control::PayloadExit2 { .. }
+        | Control::PayloadMonitorExit { .. } => Some(Term::Tuple(vec![
+            Term::atom("unreadable"),
+            Term::binary(lost.to_string()),
+        ])),
+        Control::SpawnRequest { id, from, .. } => {
+            let refused = Control::SpawnReply {
+                id: id.clone(),
+                to: from.clone(),
+                flags: 0,
+                result: Term::atom("system_limit"),
+            };
+            connection.signal(&refused, None);
+            None
+        }
+        _ => None,
+    }
+}
+
 impl Shared {
     /// Processes that got messages and have to be woken are added to `wake`.
     pub(super) fn incoming(
@@ -34,9 +68,9 @@ impl Shared {
         let Incoming {
             control,
             payload,
+            lost,
             bytes,
         } = incoming;
-        let payload = payload.unwrap_or(Term::NIL);
         #[cfg(test)]
         if let Control::RegSend { to, .. } = &control {
             assert!(*to != *"a fault of this node", "as a test wants it");
@@ -58,6 +92,14 @@ impl Shared {
             connection.close(CloseReason::Protocol(what));
             return;
         }
+        let payload = match (payload, lost) {
+            (Some(payload), _) => payload,
+            (None, None) => Term::NIL,
+            (None, Some(lost)) => match in_place_of(&lost, connection, &control) {
+                Some(payload) => payload,
+                None => return,
+            },
+        };
         // The place in the mailbox counts too: what is small is mostly that.
         let credit = || connection.gate().take(size_of::<Item>() + bytes);
         match control {

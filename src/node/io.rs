@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 use crate::etf::{Atom, Pid, Reference, Term};
 
+/// How many bytes of a text that a process prints come to the log.
+const MOST_LOGGED: usize = 64 * 1024;
+
 /// Takes a text and the process that printed it.
 type Taker = dyn Fn(&Pid, &str) + Send + Sync;
 
@@ -27,8 +30,13 @@ impl Printed {
 impl Default for Printed {
     fn default() -> Self {
         Self(Arc::new(|from, text| {
-            for line in text.lines() {
+            let logged = text.floor_char_boundary(MOST_LOGGED);
+            for line in text.get(..logged).unwrap_or_default().lines() {
                 tracing::info!(node = from.node.as_str(), "{line}");
+            }
+            if logged < text.len() {
+                let left = text.len() - logged;
+                tracing::info!(node = from.node.as_str(), "... and {left} bytes more");
             }
         }))
     }

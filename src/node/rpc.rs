@@ -11,7 +11,7 @@ use crate::name::NodeName;
 
 use super::call::{CallError, because};
 use super::erpc::{self, Apply, Ended};
-use super::exception::Exception;
+use super::exception::{Exception, MOST_SHOWN};
 use super::functions::{Context, Functions};
 use super::process::Process;
 use super::received::{Dest, ExitReason, Received};
@@ -27,7 +27,7 @@ pub enum RpcError {
     #[error("the function raised {0}")]
     Raised(Exception),
     /// The process that ran the function was ended by an exit signal of somebody, with this reason.
-    #[error("the process that ran the function was ended: {0}")]
+    #[error("the process that ran the function was ended: {}", .0.shown_in(MOST_SHOWN))]
     Signal(Term),
     /// There was no connection, and none could be made.
     #[error(transparent)]
@@ -47,7 +47,7 @@ pub enum RpcError {
     #[error(transparent)]
     NotStarted(SpawnError),
     /// The answer is none that the function can give.
-    #[error("the answer is none that the function can give: {0}")]
+    #[error("the answer is none that the function can give: {}", .0.shown_in(MOST_SHOWN))]
     Answer(Term),
     /// The name of the module or the function is too long.
     #[error(transparent)]

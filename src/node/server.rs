@@ -47,13 +47,14 @@ pub trait GenServer: Send + Sized + 'static {
         process: &mut Process,
     ) -> impl Future<Output = Answer> + Send;
 
-    /// Takes a request that is not answered. Default: a line in the log.
+    /// Takes a request that is not answered. Default: a line in the log with the request's shape
+    /// ([`Term::shape`]), not its content.
     fn handle_cast(
         &mut self,
         request: Term,
         process: &mut Process,
     ) -> impl Future<Output = Next> + Send {
-        tracing::warn!(pid = ?process.pid(), "a cast that is not handled: {request:?}");
+        tracing::warn!(pid = %process.pid(), "a cast that is not handled: {}", request.shape());
         async { Next::Continue }
     }
 
@@ -79,13 +80,14 @@ pub trait GenServer: Send + Sized + 'static {
     }
 
     /// Takes anything else: messages, exits that are trapped, monitors that fired. Default: a line in the
-    /// log.
+    /// log with the shape of what came, not its content.
     fn handle_info(
         &mut self,
         received: Received,
         process: &mut Process,
     ) -> impl Future<Output = Next> + Send {
-        tracing::debug!(pid = ?process.pid(), "a message that is not handled: {received:?}");
+        let received = received.into_term();
+        tracing::debug!(pid = %process.pid(), "a message that is not handled: {}", received.shape());
         async { Next::Continue }
     }
 
@@ -201,7 +203,7 @@ async fn handle(server: &mut impl GenServer, process: &mut Process, received: Re
     if let Some(answer) = answer
         && let Err(error) = process.reply(&from, answer).await
     {
-        tracing::debug!(pid = ?process.pid(), "an answer could not be sent: {error}");
+        tracing::debug!(pid = %process.pid(), "an answer could not be sent: {error}");
     }
     next
 }

@@ -26,6 +26,32 @@ pub(super) struct Assembly {
     due: u64,
     /// How much of the total is its own.
     cost: usize,
+    /// How many bytes of it have come, whether they were kept or not.
+    length: usize,
+    /// How long it may be, if it is longer: then only its beginning is kept.
+    limit: Option<usize>,
+}
+
+/// How much is kept of a message that is too long, so that its control message can be read.
+const BEGINNING: usize = 64 * 1024;
+
+impl Assembly {
+    /// How long the message is and how long it may be, if it is too long.
+    pub(super) fn too_long(&self) -> Option<(usize, usize)> {
+        Some((self.length, self.limit?))
+    }
+
+    /// Drops what is not needed of a message that is too long. Says how much that was.
+    fn drop_end(&mut self) -> usize {
+        let kept = BEGINNING.max(self.start);
+        let dropped = self.buffer.len().saturating_sub(kept);
+        if self.limit.is_none() || dropped == 0 {
+            return 0;
+        }
+        self.buffer = BytesMut::from(self.buffer.get(..kept).unwrap_or_default());
+        self.cost -= dropped;
+        dropped
+    }
 }
 
 /// All messages of a connection of which some fragments have come. Those of several senders may come in
@@ -69,6 +95,8 @@ impl Assemblies {
         let cost = buffer.len() + atoms.len() * size_of::<Atom>() + OVERHEAD;
         self.charge(cost)?;
         let assembly = Assembly {
+            length: buffer.len(),
+            limit: None,
             buffer,
             start,
             atoms,
@@ -95,12 +123,10 @@ impl Assemblies {
             });
         }
         assembly.due -= 1;
-        let whole = assembly.buffer.len().saturating_add(length);
-        if whole > self.max_message {
-            return Err(Malformed::TooLarge {
-                length: whole,
-                limit: self.max_message,
-            });
+        assembly.length = assembly.length.saturating_add(length);
+        if assembly.length > self.max_message {
+            assembly.limit = Some(self.max_message);
+            self.total -= assembly.drop_end();
         }
         self.charge(length)?;
         assembly.cost += length;
@@ -108,7 +134,8 @@ impl Assemblies {
     }
 
     /// Puts a message back, or gives it if it is whole.
-    pub(super) fn put_back(&mut self, sequence: u64, assembly: Assembly) -> Option<Assembly> {
+    pub(super) fn put_back(&mut self, sequence: u64, mut assembly: Assembly) -> Option<Assembly> {
+        self.total -= assembly.drop_end();
         if assembly.due > 0 {
             self.begun.insert(sequence, assembly);
             return None;

@@ -10,10 +10,11 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
 use super::assembly::{Assemblies, Assembly};
 use super::malformed::Malformed;
+use super::receiver::Lost;
 use super::{ChannelOptions, Incoming, kind};
 use crate::dist::control::Control;
 use crate::dist::header::Received;
-use crate::etf::{self, Atom, Limits};
+use crate::etf::{self, Atom, DecodeError, Limits};
 
 /// How much is read at once on a connection that is at rest, and on one that is busy.
 const READ_IDLE: usize = 4 * 1024;
@@ -348,12 +349,23 @@ fn small_frame(
 }
 
 fn whole_message(whole: Assembly, limits: Limits) -> Result<Incoming, Malformed> {
+    let too_long = whole.too_long();
     let mut bytes = whole.buffer.freeze();
     bytes.advance(whole.start);
-    incoming(
-        etf::Decoder::sharing(&bytes, &whole.atoms, limits),
-        Versions::None,
-    )
+    let mut decoder = etf::Decoder::sharing(&bytes, &whole.atoms, limits);
+    let Some((length, limit)) = too_long else {
+        return incoming(decoder, Versions::None);
+    };
+    // Of the message only its beginning was kept, to know what it was for.
+    match control(&mut decoder, Versions::None) {
+        Ok(control) if control.has_payload() => Ok(Incoming {
+            control,
+            payload: None,
+            lost: Some(Lost::TooLong { length, limit }),
+            bytes: 0,
+        }),
+        _ => Err(Malformed::TooLarge { length, limit }),
+    }
 }
 
 /// What reads frames that hold a message, or the start of one.
@@ -455,28 +467,44 @@ enum Versions {
     Each,
 }
 
-fn incoming(mut decoder: etf::Decoder<'_>, versions: Versions) -> Result<Incoming, Malformed> {
-    let failed = |part| move |error| Malformed::Term { part, error };
+fn failed(part: &'static str) -> impl Fn(DecodeError) -> Malformed {
+    move |error| Malformed::Term { part, error }
+}
+
+fn control(decoder: &mut etf::Decoder<'_>, versions: Versions) -> Result<Control, Malformed> {
     let in_control = failed("the control message");
     if versions == Versions::Each {
-        decoder.version().map_err(in_control)?;
+        decoder.version().map_err(&in_control)?;
     }
-    let control = match Control::read_send(&mut decoder) {
-        Some(control) => control,
-        None => Control::from_term(decoder.term().map_err(in_control)?)?,
-    };
-    let mut bytes = 0;
+    match Control::read_send(decoder) {
+        Some(control) => Ok(control),
+        None => Ok(Control::from_term(decoder.term().map_err(&in_control)?)?),
+    }
+}
+
+fn incoming(mut decoder: etf::Decoder<'_>, versions: Versions) -> Result<Incoming, Malformed> {
+    let control = control(&mut decoder, versions)?;
+    let (mut bytes, mut lost) = (0, None);
     let payload = if control.has_payload() {
         let in_payload = failed("the payload");
         if versions == Versions::Each {
-            decoder.version().map_err(in_payload)?;
+            decoder.version().map_err(&in_payload)?;
         }
         // Large binaries stay where they came, smaller ones are copied.
         let (wire, memory) = (decoder.remaining(), decoder.memory_left());
-        let term = decoder.term().map_err(in_payload)?;
-        decoder.finish().map_err(in_payload)?;
-        bytes = wire + memory - decoder.memory_left();
-        Some(term)
+        match decoder.term() {
+            Ok(term) => {
+                decoder.finish().map_err(&in_payload)?;
+                bytes = wire + memory - decoder.memory_left();
+                Some(term)
+            }
+            // Its frame has been read, so that what follows can be read as well.
+            Err(error) if error.is_limit() => {
+                lost = Some(Lost::Limits(error));
+                None
+            }
+            Err(error) => return Err(in_payload(error)),
+        }
     } else {
         match decoder.remaining() {
             0 => None,
@@ -486,6 +514,7 @@ fn incoming(mut decoder: etf::Decoder<'_>, versions: Versions) -> Result<Incomin
     Ok(Incoming {
         control,
         payload,
+        lost,
         bytes,
     })
 }

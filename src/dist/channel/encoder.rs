@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::batch::Batch;
 use super::{ChannelOptions, kind};
+use crate::dist::Flags;
 use crate::dist::control::Control;
 use crate::dist::header::Sent;
 use crate::etf::{Aside, Atom, EncodeError, Term, encode_into};
@@ -27,6 +28,8 @@ pub(super) struct Encoder {
     /// The atoms that the peer keeps, if that was agreed on.
     atoms: Option<Sent>,
     fragments: bool,
+    /// Whether the peer knows ports and references of more words than OTP 23 had.
+    wide_numbers: bool,
     /// From how many bytes on messages are divided.
     divide_from: usize,
     /// The message at hand, without the binaries in `shared`.
@@ -50,6 +53,7 @@ impl Encoder {
         Self {
             atoms: options.atom_cache().then(Sent::default),
             fragments: options.fragments(),
+            wide_numbers: options.flags.contains(Flags::V4_NC),
             divide_from: WHOLE,
             message: Vec::new(),
             shared: Vec::new(),
@@ -110,6 +114,7 @@ impl Encoder {
         let aside = &mut Shelf {
             atoms: self.atoms.as_mut(),
             shared: &mut self.shared,
+            wide_numbers: self.wide_numbers,
         };
         if versions {
             self.message.push(kind::VERSION);
@@ -245,6 +250,7 @@ impl Rest {
 struct Shelf<'a> {
     atoms: Option<&'a mut Sent>,
     shared: &'a mut Vec<(usize, Bytes)>,
+    wide_numbers: bool,
 }
 
 impl Aside for Shelf<'_> {
@@ -258,5 +264,9 @@ impl Aside for Shelf<'_> {
         }
         self.shared.push((out.len(), bytes.clone()));
         true
+    }
+
+    fn reads_wide_numbers(&self) -> bool {
+        self.wide_numbers
     }
 }

@@ -40,7 +40,7 @@ pub use batch::Batch;
 pub use decoder::Decoder;
 pub use malformed::Malformed;
 pub use outbox::{Outbox, Urgency};
-pub use receiver::{Incoming, Receiver};
+pub use receiver::{Incoming, Lost, Receiver};
 pub(crate) use sender::TICK_TIMES;
 pub use sender::{SendError, Sender};
 use sender::{Shared, WriteNow};
@@ -55,7 +55,8 @@ pub struct ChannelOptions {
     /// quarter of it in which nothing else did. OTP's `net_ticktime`, which has to be the same on both
     /// sides. Default 60 s.
     pub tick_time: Duration,
-    /// The longest message that is taken, in bytes; a longer one ends the connection. Default 128 MiB.
+    /// The longest message that is taken, in bytes. Of a longer one in fragments the payload is
+    /// [lost](Incoming::lost); in one frame it ends the connection. Default 128 MiB.
     pub max_message: usize,
     /// How many bytes of messages whose last fragment has not come are kept, in all. Default 512 MiB.
     pub max_assembly: usize,
@@ -65,7 +66,7 @@ pub struct ChannelOptions {
     /// How many bytes of what the node itself has to say ([`Sender::signal`]) may wait on top; beyond it
     /// the connection ends. Default 16 MiB.
     pub hard_limit: usize,
-    /// What decoding one message may cost.
+    /// What decoding one message may cost. A payload that would cost more is [lost](Incoming::lost).
     pub limits: crate::etf::Limits,
 }
 

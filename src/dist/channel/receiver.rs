@@ -15,17 +15,37 @@ use super::sender::Shared;
 use super::source::Source;
 use crate::dist::close::CloseReason;
 use crate::dist::control::Control;
-use crate::etf::Term;
+use crate::etf::{DecodeError, Term};
 
 /// What came in: a control message and what belongs to it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Incoming {
     /// What it says.
     pub control: Control,
-    /// The message, reason or arguments; there is one exactly when [`Control::has_payload`] says so.
+    /// The message, reason or arguments; there is one exactly when [`Control::has_payload`] says so, unless it is
+    /// [lost](Incoming::lost).
     pub payload: Option<Term>,
+    /// Why there is no payload although one was sent.
+    pub lost: Option<Lost>,
     /// About how many bytes of memory the payload takes: what a few bytes on the way can become counts too.
     pub bytes: usize,
+}
+
+/// Why a payload was not taken. The connection goes on: where the next message begins is known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Lost {
+    /// It goes beyond [`ChannelOptions::limits`](super::ChannelOptions::limits).
+    #[error("{0}")]
+    Limits(DecodeError),
+    /// It came in fragments and is longer than [`ChannelOptions::max_message`](super::ChannelOptions::max_message).
+    #[error("it has {length} bytes, and the limit is {limit}")]
+    TooLong {
+        /// How long the message is.
+        length: usize,
+        /// How long it may be.
+        limit: usize,
+    },
 }
 
 /// Receives what the peer sends. When it is dropped, the connection ends.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::dist::control::Control;
-use crate::etf::{Atom, Pid, Term};
+use crate::etf::{Atom, DecodeError, Pid, Term};
 
 const PLAIN: Flags = Flags::empty();
 const ATOM_CACHE: Flags = Flags::DIST_HDR_ATOM_CACHE;
@@ -439,10 +439,53 @@ fn what_is_too_large_ends_the_connection_before_it_is_kept() {
     assert_eq!(refused(&[0x40, 0, 0, 0]), too_large(0x4000_0000));
     let data = vec![0; 60_000];
     let start = |sequence| fragment(69, sequence, 3, &data);
-    let two = [start(1), fragment(70, 1, 2, &data)].concat();
-    assert_eq!(refused(&two), too_large(120_018));
     let three = [start(1), start(2), start(3)].concat();
     assert!(matches!(refused(&three), Malformed::Assembling { .. }));
+}
+
+#[test]
+fn a_message_beyond_a_limit_is_lost_and_those_after_it_are_not() {
+    let mut deep = Term::NIL;
+    for _ in 0..4200 {
+        deep = Term::List(vec![Term::Int(1), deep]);
+    }
+    let long = Term::binary(vec![7; 150_000]);
+    let payloads = [Term::Int(1), long, deep, Term::Int(2)];
+    let options = ChannelOptions {
+        max_message: 100_000,
+        max_assembly: 200_000,
+        ..options(BOTH)
+    };
+    let mut outbox = outbox(BOTH);
+    for _ in 0..3 {
+        for payload in &payloads {
+            outbox
+                .push(&send(1, 2), Some(payload), Urgency::Message)
+                .unwrap();
+        }
+    }
+    let wire = drain(&mut outbox);
+    for step in [100, 5000, usize::MAX] {
+        let mut decoder = Decoder::new(&options);
+        let mut messages = feed(&mut decoder, &wire, step).unwrap();
+        // What is in fragments comes when it is whole, so the order is not that of sending.
+        messages.sort_by_key(|message| message.payload.clone());
+        let (lost, whole) = messages.split_at(6);
+        assert!(lost.iter().all(|message| message.control == send(1, 2)));
+        let reasons = |wanted: fn(&Lost) -> bool| {
+            lost.iter()
+                .filter(|message| message.lost.as_ref().is_some_and(wanted))
+                .count()
+        };
+        let too_long = |lost: &Lost| matches!(lost, Lost::TooLong { length, limit: 100_000 } if *length > 150_000);
+        assert_eq!(reasons(too_long), 3);
+        assert_eq!(reasons(|lost| *lost == Lost::Limits(DecodeError::Depth)), 3);
+        let whole: Vec<_> = whole
+            .iter()
+            .filter_map(|message| message.payload.as_ref()?.as_int())
+            .collect();
+        assert_eq!(whole, [1, 1, 1, 2, 2, 2]);
+    }
 }
 
 #[test]

@@ -84,7 +84,7 @@ impl<'de> Deserializer<'de> {
     fn pairs_of(self, map: &'de Map) -> Pairs<'de> {
         Pairs {
             parent: self,
-            source: Source::Map(map.0.iter()),
+            source: Source::Map(map.iter()),
             value: None,
             is_struct: false,
         }

@@ -325,7 +325,8 @@ impl<'a> Pairs<'a> {
     }
 
     fn whole(self) -> Result {
-        let map = Term::Map(Map(self.pairs));
+        let map = Map::unique(self.pairs).map_err(|twice| Error::new(twice.to_string()))?;
+        let map = Term::Map(map);
         Ok(match self.tag {
             Some(tag) => Term::Tuple(vec![atom(tag)?.into(), map]),
             None => map,

@@ -14,9 +14,11 @@ mod float;
 mod print;
 mod quoting;
 mod read;
+mod shape;
 
 pub use print::Shown;
 pub use read::{MAX_DEPTH, SyntaxError};
+pub use shape::Shape;
 
 #[cfg(test)]
 mod tests;

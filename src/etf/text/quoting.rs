@@ -27,7 +27,7 @@ pub(super) fn is_plain(name: &str) -> bool {
 
 /// Writes text between quotes of that kind.
 pub(super) fn write_quoted(
-    out: &mut impl std::fmt::Write,
+    out: &mut (impl std::fmt::Write + ?Sized),
     text: impl Iterator<Item = char>,
     quote: char,
 ) -> std::fmt::Result {

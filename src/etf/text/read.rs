@@ -1,6 +1,6 @@
 //! Text as a term.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::iter::Peekable;
 use std::str::{CharIndices, FromStr};
 
@@ -265,7 +265,7 @@ impl Reader<'_> {
         let (mut pairs, mut places) = (Vec::new(), Vec::new());
         self.space();
         if self.eat('}') {
-            return Ok(Term::Map(Map(pairs)));
+            return Ok(Term::Map(Map::new()));
         }
         loop {
             self.space();
@@ -279,7 +279,7 @@ impl Reader<'_> {
             places.push(at);
             self.space();
             if self.eat('}') {
-                let mut keys = HashSet::new();
+                let mut keys = BTreeSet::new();
                 for ((key, _), at) in pairs.iter().zip(places) {
                     if !keys.insert(key) {
                         return Err(Fault {
@@ -288,7 +288,7 @@ impl Reader<'_> {
                         });
                     }
                 }
-                return Ok(Term::Map(Map(pairs)));
+                return Ok(Term::Map(pairs.into_iter().collect()));
             }
             self.expect(',', "',' or '}'")?;
         }

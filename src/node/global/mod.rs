@@ -225,7 +225,10 @@ impl Server {
         self.change(shared, |state| {
             let (understood, out) = state.message(&message);
             if !understood {
-                tracing::debug!("global: not a message of a global name server: {message}");
+                tracing::debug!(
+                    "global: not a message of a global name server: {}",
+                    message.shape()
+                );
             }
             out
         });

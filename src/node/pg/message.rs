@@ -4,7 +4,7 @@
 //! somebody, and speaks version 0 with those who said none. A version of 0 crashes on a message that it
 //! does not know, so nothing of version 1 is sent to a process that has not spoken it itself.
 
-use crate::etf::{Map, Pid, Term};
+use crate::etf::{Pid, Term};
 
 /// What a scope process is told by another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +96,6 @@ impl Message {
                 peer: peer.as_pid()?.clone(),
                 version: Version::from_term(version),
                 groups: groups
-                    .0
                     .iter()
                     .map(|(group, pids)| Some((group.clone(), pids_of(pids)?)))
                     .collect::<Option<_>>()?,
@@ -170,7 +169,7 @@ pub(super) fn sync<'a>(
             Term::atom("local_data"),
             me,
             Term::Int(1),
-            Term::Map(Map(groups.collect())),
+            Term::Map(groups.collect()),
         ]),
     };
     tuple([Term::atom("$gen_cast"), content])

@@ -264,7 +264,10 @@ impl Scope {
         match received {
             Received::Message(term) => match Message::from_term(term) {
                 Some(message) => self.change(shared, |state| state.message(message)),
-                None => tracing::debug!(scope = self.name.as_str(), "not a message of pg: {term}"),
+                None => {
+                    let shape = term.shape();
+                    tracing::debug!(scope = self.name.as_str(), "not a message of pg: {shape}");
+                }
             },
             _ => {
                 if let Some(pid) = self.agent.down(received) {

@@ -2,8 +2,6 @@ use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 
-use crate::etf::Map;
-
 use super::*;
 
 fn pid(node: usize, id: u32) -> Pid {
@@ -150,14 +148,14 @@ fn the_exchange_with_otp_29() {
     let mut state = State::new(me.clone());
     state.join(group("workers"), vec![rust.clone()]);
     let discover = tuple([Term::atom("discover"), beam.clone().into(), Term::Int(1)]);
-    let map = Map(vec![(group("workers"), list(std::slice::from_ref(&rust)))]);
+    let map = [(group("workers"), list(std::slice::from_ref(&rust)))];
     let data = tuple([
         Term::atom("$gen_cast"),
         tuple([
             Term::atom("local_data"),
             me.clone().into(),
             Term::Int(1),
-            Term::Map(map),
+            Term::Map(map.into_iter().collect()),
         ]),
     ]);
     let back = tuple([Term::atom("discover"), me.clone().into(), Term::Int(1)]);
@@ -253,7 +251,7 @@ fn word() -> impl Strategy<Value = Term> {
             4 => several.clone().prop_map(Term::Tuple),
             2 => several.prop_map(Term::List),
             1 => prop::collection::vec((inner.clone(), inner), 0..3)
-                .prop_map(|pairs| Term::Map(Map(pairs))),
+                .prop_map(|pairs| Term::Map(pairs.into_iter().collect())),
         ]
     })
 }
