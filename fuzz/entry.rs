@@ -334,7 +334,8 @@ pub fn framing(data: &[u8]) {
 
 fn channel_options(flags: Flags) -> ChannelOptions {
     ChannelOptions {
-        flags,
+        // References of any length are read on any connection, and so they have to be written.
+        flags: flags | Flags::V4_NC,
         // As small as lets everything happen within the inputs that a fuzzer likes to make.
         max_message: 1 << 20,
         max_assembly: 2 << 20,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use rendez::etf::{Atom, Term};
-use rendez::node::{Dest, Limits, Node, Process, Received, SpawnOptions};
+use rendez::etf::{Atom, BitString, Term};
+use rendez::node::{Dest, Limits, Node, Process, Received, SendFailed, SpawnOptions};
 use tokio::time::timeout;
 
 use crate::world::*;
@@ -123,6 +123,76 @@ async fn a_million_messages_keep_their_order_both_ways() {
     }
     let got = erl.eval("receive Outcome -> Outcome after 300000 -> late end");
     assert_eq!(got, "in_order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_beyond_a_limit_costs_the_message_and_not_the_connection() {
+    if !beam_is_installed("limits") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let node = node(RUST, &epmd).await;
+    echo(&node);
+    let mut erl = erl("a@127.0.0.1", &epmd);
+    let deep =
+        |levels: u32| format!("lists:foldl(fun(X, A) -> [A, X] end, [], lists:seq(1, {levels}))");
+    let answered = |message: &str| {
+        format!(
+            "(fun(M) -> {{echo, '{RUST}'}} ! {{self(), M}}, receive {{_, M}} -> same after 30000 -> late end end)({message})"
+        )
+    };
+    erl.eval("ok = net_kernel:monitor_nodes(true)");
+    // As iolists are appended to.
+    assert_eq!(erl.eval(&answered(&deep(600))), "same");
+    assert_eq!(erl.eval(&answered(&deep(4000))), "same");
+    let connection = node.connect(&name("a@127.0.0.1")).await.unwrap();
+    assert_eq!(connection.lost_payloads(), 0);
+    erl.eval(&format!(
+        "{{echo, '{RUST}'}} ! {{self(), {}}}",
+        deep(20_000)
+    ));
+    assert_eq!(erl.eval(&answered("after_it")), "same");
+    assert_eq!(connection.lost_payloads(), 1);
+    // An exit signal is not lost with its reason.
+    let mut process = node.process();
+    process.trap_exit(true);
+    process.register(Atom::new("trapping")).unwrap();
+    let pid = format!("rpc:call('{RUST}', erlang, whereis, [trapping])");
+    erl.eval(&format!("exit({pid}, {})", deep(20_000)));
+    let received = timeout(PATIENCE, process.receive())
+        .await
+        .expect("it comes");
+    let Received::Exit { reason, .. } = received else {
+        panic!("{received:?}")
+    };
+    let unreadable = reason
+        .as_tuple()
+        .and_then(|reason| reason.first()?.as_atom());
+    assert!(
+        unreadable.is_some_and(|atom| *atom == "unreadable"),
+        "{reason:?}"
+    );
+
+    // What no BEAM could read is not sent.
+    let to = Dest::registered("nobody", &name("a@127.0.0.1")).unwrap();
+    let bits = BitString {
+        bytes: vec![1].into(),
+        last_bits: 9,
+    };
+    for term in [
+        Term::BitString(Box::new(bits)),
+        Term::BigInt(Box::new(1.into())),
+        Term::integer(num_bigint::BigInt::from(1) << 5_000_000_u32),
+    ] {
+        let sent = process.send(&to, term).await;
+        assert!(matches!(sent, Err(SendFailed::Unsendable(_))), "{sent:?}");
+    }
+    assert_eq!(erl.eval(&answered("still_here")), "same");
+    assert!(!connection.is_closed());
+    assert_eq!(
+        erl.eval("receive {nodedown, Down} -> Down after 0 -> none end"),
+        "none"
+    );
 }
 
 /// Compiles a module on the BEAM, from its forms.

@@ -11,7 +11,12 @@ use crate::etf::{Atom, Map, Term, encode};
 pub struct Deserializer<'de> {
     term: &'de Term,
     options: &'de Options,
+    /// How deep the term is in the one that is read.
+    depth: u16,
 }
+
+/// How deep values may be nested: reading them takes the thread's stack.
+const MOST_DEPTH: u16 = 512;
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -19,12 +24,26 @@ impl<'de> Deserializer<'de> {
     /// One that reads this term with these options.
     #[must_use]
     pub fn new(term: &'de Term, options: &'de Options) -> Self {
-        Self { term, options }
+        Self {
+            term,
+            options,
+            depth: 0,
+        }
     }
 
-    /// The same options for another term.
-    fn of(self, term: &'de Term) -> Self {
-        Self { term, ..self }
+    /// The same options for a term within this one.
+    fn of(self, term: &'de Term) -> Result<Self> {
+        let depth = self.depth + 1;
+        if depth > MOST_DEPTH {
+            return Err(Error::new(format!(
+                "values nest deeper than {MOST_DEPTH}; read what is this deep as a Term"
+            )));
+        }
+        Ok(Self {
+            term,
+            depth,
+            ..self
+        })
     }
 
     fn expected<T>(self, what: &str) -> Result<T> {
@@ -105,6 +124,11 @@ impl<'de> Deserializer<'de> {
         }
     }
 
+    /// Whether it is a struct of Elixir.
+    fn is_struct(self) -> bool {
+        matches!(self.term, Term::Map(map) if matches!(map.get_atom(STRUCT), Some(Term::Atom(_))))
+    }
+
     fn is_nothing(self) -> bool {
         self.term
             .as_atom()
@@ -114,7 +138,23 @@ impl<'de> Deserializer<'de> {
     /// Gives a term as the bytes of its external format.
     fn encoded<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         let bytes = encode(self.term).map_err(|error| Error::new(error.to_string()))?;
-        visitor.visit_newtype_struct(de::value::BytesDeserializer::<Error>::new(&bytes))
+        visitor.visit_newtype_struct(Encoded(&bytes))
+    }
+}
+
+/// The bytes of a term, in a newtype struct: so they are told from a binary.
+struct Encoded<'a>(&'a [u8]);
+
+impl<'de> de::Deserializer<'de> for Encoded<'_> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        visitor.visit_newtype_struct(de::value::BytesDeserializer::<Error>::new(self.0))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
 
@@ -140,11 +180,13 @@ impl<'de> de::Deserializer<'de> for Deserializer<'de> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.term {
-            Term::Atom(_) if self.is_nothing() => visitor.visit_unit(),
+            // An atom's text is owned, a binary's borrowed: see `pass::Buffered`.
             Term::Atom(atom) => match atom.as_str() {
+                "nil" => visitor.visit_unit(),
+                "undefined" => visitor.visit_none(),
                 "true" => visitor.visit_bool(true),
                 "false" => visitor.visit_bool(false),
-                name => visitor.visit_borrowed_str(name),
+                name => visitor.visit_string(name.to_owned()),
             },
             Term::Int(number) => visitor.visit_i64(*number),
             Term::BigInt(number) => match (u64::try_from(&**number), i128::try_from(&**number)) {
@@ -423,7 +465,7 @@ impl<'de> de::SeqAccess<'de> for &mut Elements<'de> {
         };
         let index = self.index;
         self.index += 1;
-        let value = seed.deserialize(self.parent.of(term));
+        let value = self.parent.of(term).and_then(|term| seed.deserialize(term));
         value.map(Some).map_err(|error| error.in_element(index))
     }
 
@@ -497,7 +539,9 @@ impl<'de> de::MapAccess<'de> for Pairs<'de> {
         self.value = self.next();
         match self.value {
             Some((key, _)) => {
-                let read = seed.deserialize(Key(self.parent.of(key)));
+                let key_of = |term| Key(term, self.parent.is_struct());
+                let read = self.parent.of(key).map(key_of);
+                let read = read.and_then(|key| seed.deserialize(key));
                 read.map(Some)
                     .map_err(|error| Error::new(format!("the key {key} of the map: {error}")))
             }
@@ -510,7 +554,10 @@ impl<'de> de::MapAccess<'de> for Pairs<'de> {
             .value
             .take()
             .ok_or_else(|| Error::new("a value was asked for before its key"))?;
-        let value = seed.deserialize(self.parent.of(value));
+        let value = self
+            .parent
+            .of(value)
+            .and_then(|value| seed.deserialize(value));
         value.map_err(|error| error.under(key))
     }
 
@@ -522,9 +569,18 @@ impl<'de> de::MapAccess<'de> for Pairs<'de> {
     }
 }
 
-/// A key, whose text may be an atom's.
+/// A key, whose text may be an atom's, and whether it is one of an Elixir struct.
 #[derive(Clone, Copy)]
-struct Key<'de>(Deserializer<'de>);
+struct Key<'de>(Deserializer<'de>, bool);
+
+/// Whether serde only keeps what it is given, to try it on the variants of an untagged enum.
+///
+/// A variant that is a struct does not say its name then, so that it would be filled from any Elixir struct with
+/// such fields. A key that is no text makes it fail.
+fn is_for_untagged<V>() -> bool {
+    std::any::type_name::<V>().ends_with("::ContentVisitor")
+        || std::any::type_name::<V>().contains("::ContentVisitor<")
+}
 
 macro_rules! as_the_term {
     ($($name:ident)*) => {$(
@@ -537,8 +593,16 @@ macro_rules! as_the_term {
 impl<'de> de::Deserializer<'de> for Key<'de> {
     type Error = Error;
 
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        let is_module = matches!(self.0.term, Term::Atom(key) if *key == STRUCT);
+        if self.1 && is_module && is_for_untagged::<V>() {
+            return self.0.encoded(visitor);
+        }
+        self.0.deserialize_any(visitor)
+    }
+
     as_the_term! {
-        deserialize_any deserialize_bool
+        deserialize_bool
         deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
         deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
         deserialize_f32 deserialize_f64 deserialize_char deserialize_bytes deserialize_byte_buf
@@ -656,7 +720,7 @@ impl<'de> de::VariantAccess<'de> for Tagged<'de> {
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value> {
         match self.payload {
             [term] => {
-                let value = seed.deserialize(self.parent.of(term));
+                let value = self.parent.of(term).and_then(|term| seed.deserialize(term));
                 value.map_err(|error| error.in_field(self.tag.to_string()))
             }
             // `ok` alone: what `Ok(())` is.

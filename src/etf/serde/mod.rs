@@ -54,10 +54,39 @@
 //! | `Variant` | `variant` as [`rename_all`](https://serde.rs/container-attrs.html) has it | |
 //! | `Variant(A)`, `Variant(A, B)` | `{variant, A}`, `{variant, A, B}`: so are records | |
 //! | `Variant { field }` | `{variant, #{field => ...}}` | |
+//! | enums with `#[serde(tag = "__struct__")]` | the Elixir struct that each variant is [renamed](https://serde.rs/variant-attrs.html#rename) to | |
+//! | enums with another `tag` | maps with atoms as keys, and the tag as a binary | the tag as an atom |
+//! | structs with `flatten` | maps with atoms as keys; what is flattened from a map of texts has binaries | |
 //! | `Result` | `{ok, Value}`, `{error, Reason}`; `Ok(())` is `ok` | |
 //! | [`Term`], [`Atom`], [`Pid`], [`Port`], [`Reference`], [`Export`] | themselves | |
 //!
-//! Larger integers than 128 bits are read into a [`Term`]. Types that tell texts from bytes by
+//! One of several Elixir structs is an enum with `tag = "__struct__"`:
+//!
+//! ```
+//! # use rendez::etf::{self, Term};
+//! # use serde::{Deserialize, Serialize};
+//! #[derive(Debug, PartialEq, Serialize, Deserialize)]
+//! #[serde(tag = "__struct__")]
+//! enum Event {
+//!     #[serde(rename = "Elixir.Shop.Created")]
+//!     Created { id: u32 },
+//!     #[serde(rename = "Elixir.Shop.Deleted")]
+//!     Deleted { id: u32 },
+//! }
+//!
+//! let term: Term = "#{'__struct__' => 'Elixir.Shop.Deleted',id => 7}".parse().unwrap();
+//! assert_eq!(etf::from_term::<Event>(&term)?, Event::Deleted { id: 7 });
+//! assert_eq!(etf::to_term(&Event::Deleted { id: 7 })?, term);
+//! # Ok::<(), etf::SerdeError>(())
+//! ```
+//!
+//! In an `untagged` enum no variant that is a struct is read from an Elixir struct, since serde does not say there
+//! which struct a variant is. A variant with a [`Term`] is.
+//!
+//! What serde keeps in a buffer, in untagged and tagged enums and in flattened fields, is not told as exactly: an atom
+//! is also read as a text there, and a [`Term`] has a list where there is a tuple.
+//!
+//! Values nest at most 512 deep. Larger integers than 128 bits are read into a [`Term`]. Types that tell texts from bytes by
 //! `is_human_readable`, such as `IpAddr`, are texts.
 //!
 //! [`Atom`]: super::Atom

@@ -5,7 +5,7 @@ use serde::ser::{self, Serialize};
 
 use super::error::Error;
 use super::{Nothing, Options, STRUCT, atom, pass};
-use crate::etf::{Map, Term, decode};
+use crate::etf::{Map, Term};
 
 /// Makes a [`Term`] of a value: what [`Options::to_term`] serializes into.
 #[derive(Debug, Clone, Copy)]
@@ -139,9 +139,7 @@ impl<'a> ser::Serializer for Serializer<'a> {
     ) -> Result {
         let term = value.serialize(self)?;
         match (name, term) {
-            (pass::TERM, Term::Binary(bytes)) => {
-                decode(&bytes).map_err(|error| Error::new(error.to_string()))
-            }
+            (pass::TERM, Term::Binary(bytes)) => pass::decoded(bytes.into()),
             (pass::ATOM, Term::Binary(name)) => {
                 let name = std::str::from_utf8(&name).unwrap_or_default();
                 Ok(atom(name)?.into())
@@ -191,7 +189,10 @@ impl<'a> ser::Serializer for Serializer<'a> {
     }
 
     fn serialize_map(self, length: Option<usize>) -> Result<Pairs<'a>> {
-        Ok(Pairs::new(self, length.unwrap_or(0)))
+        Ok(Pairs {
+            is_open: length.is_none(),
+            ..Pairs::new(self, length.unwrap_or(0))
+        })
     }
 
     fn serialize_struct(self, name: &'static str, length: usize) -> Result<Pairs<'a>> {
@@ -291,6 +292,8 @@ pub struct Pairs<'a> {
     serializer: Serializer<'a>,
     /// The tag of a variant.
     tag: Option<&'static str>,
+    /// How many pairs there will be was not said, as it is not of a struct with flattened fields.
+    is_open: bool,
     key: Option<Term>,
     pairs: Vec<(Term, Term)>,
 }
@@ -300,6 +303,7 @@ impl<'a> Pairs<'a> {
         Self {
             serializer,
             tag: None,
+            is_open: false,
             key: None,
             pairs: Vec::with_capacity(length.min(MOST_AT_ONCE)),
         }
@@ -307,12 +311,28 @@ impl<'a> Pairs<'a> {
 
     fn push<T: Serialize + ?Sized>(&mut self, key: Term, value: &T) -> Result<()> {
         match value.serialize(self.serializer) {
+            Ok(value) if is_module_key(&key) => self.module(value),
             Ok(value) => {
                 self.pairs.push((key, value));
                 Ok(())
             }
             Err(error) => Err(error.under(&key)),
         }
+    }
+
+    /// Puts in which struct of Elixir it is. Its name is an atom, however it is given: as the tag of an enum it is a
+    /// text. What is said last counts: the tag, not the name of the struct in a variant.
+    fn module(&mut self, name: Term) -> Result<()> {
+        let name = match name {
+            Term::Binary(text) => match std::str::from_utf8(&text) {
+                Ok(text) => atom(text)?.into(),
+                Err(_) => Term::Binary(text),
+            },
+            name => name,
+        };
+        self.pairs.retain(|(key, _)| !is_module_key(key));
+        self.pairs.push((Term::atom(STRUCT), name));
+        Ok(())
     }
 
     fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
@@ -334,6 +354,15 @@ impl<'a> Pairs<'a> {
     }
 }
 
+/// Whether it is the key under which a struct of Elixir has its module.
+fn is_module_key(key: &Term) -> bool {
+    match key {
+        Term::Atom(key) => *key == STRUCT,
+        Term::Binary(key) => **key == *STRUCT.as_bytes(),
+        _ => false,
+    }
+}
+
 impl ser::SerializeMap for Pairs<'_> {
     type Ok = Term;
     type Error = Error;
@@ -341,6 +370,24 @@ impl ser::SerializeMap for Pairs<'_> {
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
         self.key = Some(key.serialize(self.serializer)?);
         Ok(())
+    }
+
+    fn serialize_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(
+        &mut self,
+        key: &K,
+        value: &V,
+    ) -> Result<()> {
+        let mut key_term = key.serialize(self.serializer)?;
+        // A struct with flattened fields is a map to serde, but its keys are names of fields: those of a map are
+        // references to what it holds.
+        if self.is_open
+            && std::any::type_name::<K>() == "str"
+            && let Term::Binary(name) = &key_term
+            && let Ok(name) = std::str::from_utf8(name)
+        {
+            key_term = atom(name)?.into();
+        }
+        self.push(key_term, value)
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {

@@ -1,6 +1,6 @@
 //! What each type of Rust is in Erlang, both ways, and what is told where they do not fit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::net::IpAddr;
 
@@ -429,4 +429,189 @@ fn what_is_buffered_by_serde_is_read_as_well() {
         json,
         serde_json::json!({"a": [1, 2.5, null, true, "x"], "b": ["c", -1]})
     );
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "Elixir.Shop.Created")]
+struct Created {
+    id: i32,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "Elixir.Shop.Deleted")]
+struct Deleted {
+    id: i32,
+}
+
+#[test]
+fn one_of_several_elixir_structs_is_read_as_that_one_and_sent_back() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "__struct__")]
+    enum Event {
+        #[serde(rename = "Elixir.Shop.Created")]
+        Created { id: i32 },
+        #[serde(rename = "Elixir.Shop.Deleted")]
+        Deleted(Deleted),
+        #[serde(rename = "Elixir.Shop.Gone")]
+        Gone,
+    }
+    same(
+        Event::Created { id: 1 },
+        "#{'__struct__' => 'Elixir.Shop.Created',id => 1}",
+    );
+    same(
+        Event::Deleted(Deleted { id: 7 }),
+        "#{'__struct__' => 'Elixir.Shop.Deleted',id => 7}",
+    );
+    same(Event::Gone, "#{'__struct__' => 'Elixir.Shop.Gone'}");
+    assert!(from_term::<Event>(&term("#{'__struct__' => 'Elixir.Shop.Other',id => 7}")).is_err());
+    assert!(from_term::<Event>(&term("#{id => 7}")).is_err());
+    // A field or a key of that name is an atom as well.
+    #[derive(Serialize)]
+    struct Plain {
+        __struct__: &'static str,
+        id: i32,
+    }
+    let plain = Plain {
+        __struct__: "Elixir.X",
+        id: 1,
+    };
+    assert_eq!(
+        to_term(&plain).unwrap(),
+        term("#{'__struct__' => 'Elixir.X',id => 1}")
+    );
+    let map = BTreeMap::from([("__struct__", "Elixir.X")]);
+    assert_eq!(
+        to_term(&map).unwrap(),
+        term("#{'__struct__' => 'Elixir.X'}")
+    );
+}
+
+#[test]
+fn no_struct_of_elixir_is_taken_for_another_one() {
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(untagged)]
+    enum Event {
+        Created(Created),
+        Deleted(Deleted),
+    }
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(untagged)]
+    enum Any {
+        #[allow(dead_code)]
+        Created(Created),
+        Other(Term),
+    }
+    let deleted = term("#{'__struct__' => 'Elixir.Shop.Deleted',id => 7}");
+    assert!(from_term::<Created>(&deleted).is_err());
+    assert!(from_term::<Event>(&deleted).is_err());
+    assert!(from_term::<Vec<Event>>(&vec![deleted.clone()].into()).is_err());
+    assert_eq!(from_term::<Any>(&deleted), Ok(Any::Other(deleted)));
+    // A plain map says nothing about the struct that it is.
+    assert_eq!(
+        from_term::<Event>(&term("#{id => 7}")),
+        Ok(Event::Created(Created { id: 7 }))
+    );
+}
+
+#[test]
+fn a_term_is_read_wherever_serde_keeps_a_buffer() {
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(untagged)]
+    enum Untagged {
+        T(Term),
+    }
+    for text in [
+        "1",
+        "-1.5",
+        "true",
+        "nil",
+        "undefined",
+        "ok",
+        "<<\"ok\">>",
+        "<<255>>",
+        "<<131,106>>",
+        "<<5:3>>",
+        "[]",
+        "[a,<<\"b\">>]",
+        "[a|b]",
+        "340282366920938463463374607431768211456",
+        "fun a:b/1",
+        "#{a => 1,<<\"a\">> => 2,1 => 3,[] => #{b => []}}",
+        "#{'__struct__' => 'Elixir.X',a => b}",
+    ] {
+        assert_eq!(
+            from_term::<Untagged>(&term(text)),
+            Ok(Untagged::T(term(text))),
+            "{text}"
+        );
+    }
+    let pid = Term::from(Pid {
+        node: Atom::new("a@b"),
+        id: 1,
+        serial: 2,
+        creation: 3,
+    });
+    let list = Term::List(vec![pid]);
+    assert_eq!(from_term::<Untagged>(&list), Ok(Untagged::T(list.clone())));
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Flat {
+        id: i32,
+        #[serde(flatten)]
+        rest: HashMap<String, Term>,
+    }
+    let flat = Flat {
+        id: 1,
+        rest: HashMap::from([
+            ("b".to_owned(), term("abc")),
+            ("c".to_owned(), term("<<\"x\">>")),
+        ]),
+    };
+    let read = from_term(&term("#{id => 1,b => abc,c => <<\"x\">>}"));
+    assert_eq!(read.as_ref(), Ok(&flat));
+    assert_eq!(
+        to_term(&flat).unwrap(),
+        term("#{id => 1,<<\"b\">> => abc,<<\"c\">> => <<\"x\">>}")
+    );
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "op")]
+    enum Message {
+        Tell { what: Term },
+    }
+    let message = Message::Tell {
+        what: term("[x,#{y => <<\"z\">>}]"),
+    };
+    same(
+        message,
+        "#{op => <<\"Tell\">>,what => [x,#{y => <<\"z\">>}]}",
+    );
+}
+
+#[test]
+fn an_atom_is_no_binary_in_an_untagged_enum_either() {
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Atom(Atom),
+        Text(String),
+    }
+    assert_eq!(from_term(&term("<<\"x\">>")), Ok(Either::Text("x".into())));
+    for name in ["x", "true", "nil", "undefined"] {
+        let atom = Atom::new(name);
+        assert_eq!(from_term(&Term::atom(name)), Ok(Either::Atom(atom)));
+    }
+}
+
+#[test]
+fn values_nest_as_deep_as_a_stack_allows() {
+    #[derive(Debug, Deserialize)]
+    struct Tree(#[allow(dead_code)] Vec<Tree>);
+    let nested = |depth| (0..depth).fold(Term::NIL, |inner, _| Term::List(vec![inner]));
+    assert!(from_term::<Tree>(&nested(500)).is_ok());
+    let error = from_term::<Tree>(&nested(4000)).unwrap_err();
+    assert!(error.message().contains("deeper than 512"), "{error}");
+    assert_eq!(from_term::<Term>(&nested(4000)), Ok(nested(4000)));
+    assert_eq!(to_term(&nested(4000)), Ok(nested(4000)));
 }
