@@ -357,6 +357,34 @@ fn the_attached_node_under_another_address_is_not_connected_to() {
     assert!(!a.log().contains("connection id"), "{}", a.log());
 }
 
+/// OTP asks a module that has `address_please/3` instead of the resolver.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_only_the_epmd_module_of_the_attached_node_knows() {
+    if !beam_is_installed("an -epmd_module that knows hosts") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let source = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/erlang/test/rendez_test_epmd.erl"
+    );
+    let compiled = support::beam_command("erlc")
+        .arg("-o")
+        .args([folder.path(), source.as_ref()])
+        .status();
+    assert!(compiled.expect("erlc runs").success());
+    let epmd = Epmd::start();
+    let module = loner("a@127.0.0.1").path(folder.path());
+    let module = module.flags(["-epmd_module", "rendez_test_epmd"]);
+    let mut a = Beam::start(&epmd, &module);
+    let known = "b@machine-7.internal.invalid";
+    let _b = Beam::start(&epmd, &loner(known));
+    let peers = ["c@machine-8.internal.invalid", known];
+    let sidecar = Running::start(options("a@127.0.0.1", &epmd), &peers).await;
+    a.wait_for_nodes(&[known], PATIENCE);
+    sidecar.stop().await;
+}
+
 /// The command beside a node; it ends with the test.
 struct Attached(Child);
 

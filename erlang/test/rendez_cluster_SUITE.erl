@@ -33,6 +33,7 @@ all() ->
      hidden_connections_where_they_are_asked_for,
      this_node_under_another_address_is_not_connected_to,
      a_name_of_the_other_kind_is_told_once_and_not_retried,
+     a_host_that_only_the_epmd_module_knows,
      why_a_peer_left_is_in_the_event].
 
 init_per_testcase(_, Config) ->
@@ -629,6 +630,22 @@ a_name_of_the_other_kind_is_told_once_and_not_retried(Config) ->
         ?assertMatch([_], [x || {connect_failed, 'c@short', _} <- rpc(A, events, [])]),
         ?assertEqual([], [Line || Line <- rpc(A, log_lines, []), string:find(Line, "System running") =/= nomatch])
     end).
+
+%% OTP asks such a module instead of the resolver.
+a_host_that_only_the_epmd_module_knows(Config) ->
+    A = rendez_peers:start(?config(epmd, Config), a, #{args => ["-epmd_module", "rendez_test_epmd"]}),
+    B = rendez_peers:start(?config(epmd, Config), b, #{host => "machine-7.internal.invalid"}),
+    try
+        start_cluster(A, ?LIST(['b@machine-7.internal.invalid', 'c@machine-8.internal.invalid'])),
+        event(A, joined, 'b@machine-7.internal.invalid'),
+        #{reason := Reason, message := Message} = event(A, connect_failed, 'c@machine-8.internal.invalid'),
+        ?assertEqual(name_resolution, Reason),
+        ?assertNotEqual(nomatch, string:find(Message, "rendez_test_epmd")),
+        ?assertEqual(nomatch, string:find(Message, "DNS"))
+    after
+        rendez_peers:stop(A),
+        rendez_peers:stop(B)
+    end.
 
 why_a_peer_left_is_in_the_event(Config) ->
     with(Config, [a, b], fun(A, B) ->

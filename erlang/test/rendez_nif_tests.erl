@@ -237,3 +237,17 @@ purge_and_load(Times, Kept) ->
         error:badarg -> ok
     end,
     purge_and_load(Times - 1, case Times rem 2 of 0 -> [Handle | Kept]; 1 -> Kept end).
+
+hosts_are_looked_up_by_the_resolver_of_the_system_test_() ->
+    LookUp = fun(Host) ->
+        {ok, Tag} = rendez_nif:look_up(self(), Host, 30_000),
+        receive {rendez, Tag, {looked_up, Answer}} -> Answer after 60_000 -> error(no_answer) end
+    end,
+    {timeout, 120, fun() ->
+        ?assertEqual({ok, [{10, 0, 0, 7}]}, LookUp(<<"10.0.0.7">>)),
+        ?assertEqual({ok, [{0, 0, 0, 0, 0, 0, 0, 1}]}, LookUp(<<"::1">>)),
+        {ok, Addresses} = LookUp(<<"localhost">>),
+        ?assertNotEqual([], [Ip || Ip <- Addresses, Ip =:= {127, 0, 0, 1} orelse Ip =:= {0, 0, 0, 0, 0, 0, 0, 1}]),
+        {error, Message} = LookUp(<<"not a host">>),
+        ?assert(is_binary(Message))
+    end}.

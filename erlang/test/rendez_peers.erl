@@ -38,7 +38,7 @@ start({EpmdPort, _}, Name, Options) ->
         #{cookie := Cookie} -> ["-setcookie", Cookie];
         _ -> ["-setcookie", ?COOKIE]
     end,
-    boot(#{name => Name, host => "127.0.0.1", longnames => true},
+    boot(#{name => Name, host => maps:get(host, Options, "127.0.0.1"), longnames => true},
          [{"ERL_EPMD_PORT", integer_to_list(EpmdPort)}], Arguments ++ maps:get(args, Options, [])).
 
 %% A node that is not alive.

@@ -60,6 +60,8 @@ pub(super) struct Connector {
     beside: OnceCell<bool>,
     /// The `-epmd_module` of the attached node, if it finds addresses by itself.
     epmd_module: OnceCell<Option<String>>,
+    /// The family of addresses that the attached node connects by, as OTP calls it.
+    family: OnceCell<&'static str>,
 }
 
 impl Connector {
@@ -78,6 +80,7 @@ impl Connector {
             proven: Mutex::default(),
             beside: OnceCell::new(),
             epmd_module: OnceCell::new(),
+            family: OnceCell::new(),
         }
     }
 
@@ -227,11 +230,12 @@ impl Connector {
         }
         let asking = Arc::clone(&self.asking).acquire_owned();
         let turn = timeout(LOOKUP, asking).await.ok()?.ok()?;
+        let family = self.family().await;
         let (tell, told) = oneshot::channel();
         let (node, target, text) = (self.node.clone(), self.target.clone(), host.to_owned());
         // It goes on when nobody waits any more: the node's resolver is busy with it until then.
         tokio::spawn(async move {
-            let arguments = vec![Term::string(&text), Term::atom("inet")];
+            let arguments = vec![Term::string(&text), Term::atom(family)];
             let answer = node.call(&target, "inet", "getaddr", arguments, ANSWER);
             let answer = answer.await;
             drop(turn);
@@ -291,12 +295,28 @@ impl Connector {
         self.epmd_module.get_or_init(find).await.clone()
     }
 
+    /// `inet6` if the attached node was started with `-proto_dist inet6_tcp` or `inet6_tls`, else `inet`.
+    async fn family(&self) -> &'static str {
+        let find = async || {
+            let arguments = vec![Term::atom("proto_dist")];
+            let call = self
+                .node
+                .call(&self.target, "init", "get_argument", arguments, ANSWER);
+            // `{ok, [["inet6_tcp"]]}`, or `error` without the flag.
+            let given = call
+                .await
+                .is_ok_and(|given| given.to_string().contains("\"inet6"));
+            if given { "inet6" } else { "inet" }
+        };
+        self.family.get_or_init(find).await
+    }
+
     /// Connects where an EPMD module of the attached node says where peers are, as OTP does.
     async fn connect_by(&self, module: &str, peer: &NodeName) -> Result<(), ConnectError> {
         let arguments = vec![
             Term::string(peer.name()),
             Term::string(peer.host()),
-            Term::atom("inet"),
+            Term::atom(self.family().await),
         ];
         let answer = self
             .node

@@ -100,5 +100,4 @@ pub const WATCH: &str = "
     end)), ok";
 
 /// What [`WATCH`] saw: `{Downs, LongestQueue}`.
-pub const WATCHED: &str =
-    "watched ! {tell, self()}, receive {watched, Downs, Most} -> {Downs, Most} end";
+pub const WATCHED: &str = "watched ! {tell, self()}, (fun() -> receive {watched, Downs, Most} -> {Downs, Most} end end)()";

@@ -29,10 +29,10 @@ const LISTEN: &str = "
         Keep(erlang:monotonic_time(millisecond), #{}, #{})
     end)), ok";
 /// `{Causes, LatestCause, Reasons, LiveJoined}`
-const KEPT: &str = "kept ! {tell, self()}, receive {kept, Causes, Joined} ->
+const KEPT: &str = "kept ! {tell, self()}, (fun() -> receive {kept, Causes, Joined} ->
     Times = [Ms || {Ms, _} <- maps:values(Causes)],
     {maps:size(Causes), lists:max([0 | Times]), lists:usort([R || {_, R} <- maps:values(Causes)]),
-     maps:get('live@127.0.0.1', Joined, none)} end";
+     maps:get('live@127.0.0.1', Joined, none)} end end)()";
 
 #[test]
 #[ignore = needs_packages!()]
