@@ -1,7 +1,7 @@
 //! The command against real nodes: names, ping, call, attach; and against our own EPMD.
 #![cfg(feature = "cli")]
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 mod support;
@@ -209,8 +209,88 @@ fn our_epmd_serves_nodes_and_the_names_command() {
         let names = run(&mut command(&["names", "127.0.0.1"]));
         assert!(names.out.starts_with("ours "), "{names:?}");
     }
-    server.signal("INT");
-    assert_eq!(server.wait().code, Some(0));
+    // A wish to see the status, and a terminal that is closed: neither kills it.
+    server.signal("USR1");
+    while !server.err_line().contains("nodes are registered") {}
+    server.signal("HUP");
+    let done = server.wait();
+    assert_eq!(done.code, Some(0), "{done:?}");
+}
+
+#[test]
+fn our_epmd_serves_on_when_its_log_cannot_be_written() {
+    let command = |port: u16, words: &[&str]| {
+        let mut command = rendez();
+        command.env("ERL_EPMD_PORT", port.to_string()).args(words);
+        command
+    };
+    let full = || {
+        std::fs::File::create("/dev/full")
+            .expect("/dev/full")
+            .into()
+    };
+    for (what, stderr) in [
+        ("a full disk", full()),
+        ("a pipe that nobody reads", Stdio::piped()),
+    ] {
+        let port = free_tcp_port();
+        let mut server = command(port, &["epmd", "--address", "127.0.0.1", "--log", "trace"]);
+        let mut server = Ended(server.stderr(stderr).spawn().expect("rendez epmd starts"));
+        // The reader is gone.
+        drop(server.0.stderr.take());
+        let start = Instant::now();
+        while run(&mut command(port, &["names", "127.0.0.1"])).code != Some(0) {
+            assert!(start.elapsed() < WITHIN, "{what}: it does not come up");
+            let ended = server.0.try_wait().expect("its status");
+            assert!(ended.is_none(), "{what}: {ended:?}");
+        }
+        for _ in 0..3 {
+            let names = run(&mut command(port, &["names", "127.0.0.1"]));
+            assert_eq!(names.code, Some(0), "{what}: {names:?}");
+        }
+        assert!(server.0.try_wait().expect("its status").is_none(), "{what}");
+    }
+}
+
+#[test]
+fn under_nohup_a_closed_terminal_ends_nothing() {
+    let port = free_tcp_port();
+    let mut command = Command::new("sh");
+    command
+        .args([
+            "-c",
+            "trap '' HUP; exec \"$0\" \"$@\"",
+            env!("CARGO_BIN_EXE_rendez"),
+        ])
+        .args(["epmd", "--address", "127.0.0.1"])
+        .env("ERL_EPMD_PORT", port.to_string());
+    let server = Running::start(&mut command);
+    assert!(server.err_line().contains("serves EPMD"));
+    server.signal("HUP");
+    server.signal("USR1");
+    assert!(server.err_line().contains("0 nodes are registered"));
+    let names = rendez()
+        .env("ERL_EPMD_PORT", port.to_string())
+        .args(["names", "127.0.0.1"])
+        .output();
+    assert!(names.expect("it runs").status.success());
+    server.signal("TERM");
+    let done = server.wait();
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(
+        done.err.contains("SIGTERM") && !done.err.contains("SIGHUP"),
+        "{done:?}"
+    );
+}
+
+/// A child that ends with the test.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]

@@ -148,6 +148,10 @@ fn words_that_are_off_are_refused_with_the_nearest() {
         ),
         (&["attach", "a@h", "--cookie", "x"], "--via is missing"),
         (
+            &["attach"],
+            "rendez: the following required arguments were not provided: <NODE>; see --help",
+        ),
+        (
             &["ping", "a@h", "--cookie", "x", "--cookie-file", "y"],
             "cannot be used with",
         ),
@@ -274,8 +278,12 @@ fn file_environment_and_flags_go_over_each_other() {
     fs::write(&file, "via = 'list'\nnode_lst = ['file@h']\n").unwrap();
     refused(
         &run(&mut with_file()),
-        "node_lst: there is no such option; did you mean node_list?",
+        "rendez.toml: node_lst: there is no such option; did you mean node_list?",
     );
+    fs::write(&file, "[via.dns]\ninterval = '5 parsecs'\n").unwrap();
+    let done = run(&mut with_file());
+    refused(&done, "rendez.toml: via.dns.interval takes");
+    refused(&done, "rendez.toml: via.dns.dns_name is missing");
     fs::write(&file, "via = 'list'\nnode_list = [\n").unwrap();
     refused(&run(&mut with_file()), "rendez.toml, line ");
     refused(
@@ -324,7 +332,12 @@ fn cookies_come_from_the_places_in_their_order_and_are_never_shown() {
     };
     failed(
         run(&mut ping()),
-        "RENDEZ_COOKIE and RELEASE_COOKIE are not set, and there is no ",
+        ".erlang.cookie, and RENDEZ_COOKIE and RELEASE_COOKIE are not set; give --cookie-file FILE or set",
+    );
+    failed(
+        run(ping().env_remove("HOME")),
+        "no cookie: HOME is not set, so no .erlang.cookie was looked for, and RENDEZ_COOKIE and RELEASE_COOKIE are \
+         not set; give --cookie-file FILE or set RENDEZ_COOKIE",
     );
     let done = run(ping().arg("--json"));
     assert_eq!(done.json()["error"]["reason"], "no_cookie");
@@ -392,4 +405,73 @@ fn a_reader_that_went_away_is_no_failure() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn help_into_a_pipe_that_is_closed_ends_quietly_and_into_a_full_disk_with_a_word() {
+    use std::process::Stdio;
+    let mut child = rendez()
+        .arg("--help")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("rendez starts");
+    drop(child.stdout.take());
+    let done = child.wait_with_output().expect("it ends");
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    assert!(done.stderr.is_empty(), "{done:?}");
+
+    let full = || fs::File::create("/dev/full").expect("/dev/full");
+    for words in [
+        &["--help"][..],
+        &["discover", "--via", "list", "--node-list", "a@h"],
+    ] {
+        let done = rendez()
+            .args(words)
+            .stdout(full())
+            .output()
+            .expect("rendez runs");
+        assert_eq!(done.status.code(), Some(1), "{done:?}");
+        let err = String::from_utf8_lossy(&done.stderr);
+        assert!(
+            err.starts_with("rendez: cannot write the output: "),
+            "{err}"
+        );
+    }
+    // Nothing can be said, and the status says it.
+    let done = rendez()
+        .args(["ping", "nohost"])
+        .stderr(full())
+        .output()
+        .expect("rendez runs");
+    assert_eq!(done.status.code(), Some(2), "{done:?}");
+}
+
+#[test]
+fn with_a_json_log_the_end_is_json_too() {
+    for words in [
+        &[
+            "attach",
+            "a@127.0.0.1",
+            "--via",
+            "self",
+            "--log-format",
+            "json",
+        ][..],
+        &["attach", "--log-format", "json"],
+    ] {
+        let done = run(rendez().args(words));
+        let line: serde_json::Value =
+            serde_json::from_str(done.err.lines().last().expect("a line")).expect("JSON");
+        assert_eq!(
+            (&line["level"], &line["event"]),
+            (&"ERROR".into(), &"ended".into()),
+            "{line}"
+        );
+        let text = line["text"].as_str().expect("a sentence");
+        assert!(
+            text.contains("no cookie") || text.contains("<NODE>"),
+            "{line}"
+        );
+    }
 }

@@ -182,9 +182,6 @@ async fn it_outlives_epmd() {
     b.kill();
     let mut b = Beam::start(&epmd, &loner("b@127.0.0.1"));
     b.wait_for_nodes(&["a@127.0.0.1"], PATIENCE);
-    // The sidecar has registered again: whoever wants to can find it.
-    let ping = format!("net_adm:ping('{}')", sidecar.own);
-    b.wait_until(&ping, PATIENCE, |answer| answer == "pong");
     sidecar.stop().await;
 }
 
@@ -273,6 +270,9 @@ fn a_dns_outage_ends_no_connection_of_the_attached_node_and_delays_no_live_peer(
         &peers,
         "--log-format",
         "json",
+        // Of so many, most causes are only summed up above that level.
+        "--log",
+        "debug",
     ];
     let began = Instant::now();
     let mut attached = Attached::start_within(&host.enter(), &epmd, COOKIE, &args);
@@ -293,6 +293,7 @@ fn a_dns_outage_ends_no_connection_of_the_attached_node_and_delays_no_live_peer(
     // The whole outage is longer than the old way let a connection live with this `net_ticktime`.
     let outage = Duration::from_secs(15);
     let mut log = String::new();
+    let mut causes = Vec::new();
     let mut told = None;
     while told.is_none() || began.elapsed() < outage {
         assert!(
@@ -304,10 +305,13 @@ fn a_dns_outage_ends_no_connection_of_the_attached_node_and_delays_no_live_peer(
         };
         log.push_str(&line);
         log.push('\n');
+        if line.contains("name_resolution") {
+            causes.push(line);
+        }
         if told.is_none()
             && dead
                 .iter()
-                .all(|node| log.contains(node) && log.contains("name_resolution"))
+                .all(|node| causes.iter().any(|cause| cause.contains(node)))
         {
             told = Some(began.elapsed());
         }
@@ -390,11 +394,21 @@ struct Attached(Child);
 
 impl Attached {
     fn start(epmd: &Epmd, cookie: &str, args: &[&str]) -> Self {
-        Self::start_within(&[], epmd, cookie, args)
+        Self::start_with(&[], epmd, cookie, args, Stdio::piped())
     }
 
     /// As [`Self::start`], behind words such as `ip netns exec NAME`.
     fn start_within(prefix: &[&str], epmd: &Epmd, cookie: &str, args: &[&str]) -> Self {
+        Self::start_with(prefix, epmd, cookie, args, Stdio::piped())
+    }
+
+    fn start_with(
+        prefix: &[&str],
+        epmd: &Epmd,
+        cookie: &str,
+        args: &[&str],
+        stderr: Stdio,
+    ) -> Self {
         let program = env!("CARGO_BIN_EXE_rendez");
         let mut command = match prefix {
             [first, rest @ ..] => {
@@ -411,16 +425,20 @@ impl Attached {
             .env("RENDEZ_COOKIE", cookie)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
+            .stderr(stderr)
             .spawn();
         Self(command.expect("the command starts"))
     }
 
-    /// Sends a signal by name, and gives the exit status and the whole log, of which `before` was read already.
-    fn end(mut self, signal: &str, mut log: String, mut rest: impl Read) -> (Option<i32>, String) {
+    fn signal(&self, signal: &str) {
         let pid = self.0.id().to_string();
         let sent = Command::new("kill").args(["-s", signal, &pid]).status();
         assert!(sent.expect("kill").success());
+    }
+
+    /// Sends a signal by name, and gives the exit status and the whole log, of which `before` was read already.
+    fn end(mut self, signal: &str, mut log: String, mut rest: impl Read) -> (Option<i32>, String) {
+        self.signal(signal);
         rest.read_to_string(&mut log).expect("text");
         (self.0.wait().expect("its status").code(), log)
     }
@@ -442,7 +460,7 @@ fn the_command_tells_what_happens_and_ends_by_a_signal() {
     let epmd = Epmd::start();
     let mut a = Beam::start(&epmd, &loner("a@127.0.0.1"));
     let _b = Beam::start(&epmd, &loner("b@127.0.0.1"));
-    for signal in ["TERM", "INT"] {
+    for signal in ["TERM", "INT", "HUP"] {
         let args = [
             "a@127.0.0.1",
             "--via",
@@ -462,16 +480,33 @@ fn the_command_tells_what_happens_and_ends_by_a_signal() {
             assert!(read > 0, "it ended:\n{log}");
         }
         a.wait_for_nodes(&["b@127.0.0.1"], PATIENCE);
+        // A wish to see the status does not end it.
+        attached.signal("USR1");
+        while !log.contains("1 of 1 named nodes are connected") {
+            let read = lines.read_line(&mut log).expect("text");
+            assert!(read > 0, "it ended:\n{log}");
+        }
         let (code, log) = attached.end(signal, log, lines);
         assert_eq!(code, Some(0), "{log}");
         assert!(log.contains(&format!("SIG{signal}: stopping")), "{log}");
         assert!(!log.contains(COOKIE), "the cookie is in the log:\n{log}");
-        for line in log.lines() {
-            assert!(
-                serde_json::from_str::<serde_json::Value>(line).is_ok(),
-                "{line}"
-            );
-        }
+        let lines: Vec<serde_json::Value> = log
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
+            .collect();
+        let of = |event: &str| lines.iter().find(|line| line["event"] == event);
+        let starting = of("starting").expect("it says what it does");
+        let text = starting["text"].as_str().expect("a sentence");
+        assert!(
+            text.contains("attaches to a@127.0.0.1") && text.contains("by list"),
+            "{text}"
+        );
+        let joined = of("joined").expect("it says that b is connected");
+        assert_eq!(
+            [&joined["message"], &joined["node"], &joined["attached"]],
+            ["connected", "b@127.0.0.1", "a@127.0.0.1"],
+            "{joined}"
+        );
         a.wait_until("nodes(hidden)", PATIENCE, |hidden| hidden == "[]");
         a.eval("erlang:disconnect_node('b@127.0.0.1')");
     }
@@ -497,4 +532,210 @@ fn the_command_ends_when_the_cookie_is_wrong() {
     );
     assert!(log.contains("not the cookie of a@127.0.0.1"), "{log}");
     assert!(!log.contains("no-such-cookie"), "{log}");
+}
+
+#[test]
+#[cfg(feature = "cli")]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    if !beam_is_installed("a log that cannot be written") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let mut a = Beam::start(&epmd, &loner("a@127.0.0.1"));
+    let full = std::fs::File::create("/dev/full").expect("/dev/full");
+    for (what, stderr, read) in [
+        ("a full disk", full.into(), false),
+        ("a pipe whose reader is gone", Stdio::piped(), false),
+        ("a pipe whose reader reads nothing", Stdio::piped(), true),
+    ] {
+        let args = [
+            "a@127.0.0.1",
+            "--via",
+            "list",
+            "--node-list",
+            "b@127.0.0.1",
+            "--log",
+            "trace",
+        ];
+        let mut attached = Attached::start_with(&[], &epmd, COOKIE, &args, stderr);
+        let reader = attached.0.stderr.take().filter(|_| read);
+        // It has failed to log for a while when its peer comes up.
+        a.wait_until("length(nodes(hidden))", PATIENCE, |count| count == "1");
+        let mut b = Beam::start(&epmd, &loner("b@127.0.0.1"));
+        a.wait_for_nodes(&["b@127.0.0.1"], PATIENCE);
+        b.kill();
+        a.wait_for_nodes(&[], PATIENCE);
+        attached.signal("TERM");
+        assert_eq!(
+            attached.0.wait().expect("its status").code(),
+            Some(0),
+            "{what}"
+        );
+        drop(reader);
+        a.wait_until("length(nodes(hidden))", PATIENCE, |count| count == "0");
+    }
+}
+
+#[test]
+#[cfg(feature = "cli")]
+fn the_command_listens_nowhere_and_epmd_does_not_list_it() {
+    if !beam_is_installed("where the sidecar listens") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let mut a = Beam::start(&epmd, &loner("a@127.0.0.1"));
+    let args = ["a@127.0.0.1", "--via", "self"];
+    let attached = Attached::start_with(&[], &epmd, COOKIE, &args, Stdio::null());
+    a.wait_until("length(nodes(hidden))", PATIENCE, |count| count == "1");
+    let names = a.eval("element(2, erl_epmd:names(\"127.0.0.1\"))");
+    assert!(
+        names.contains("\"a\"") && !names.contains("rendez"),
+        "{names}"
+    );
+    // The sockets of the process, and those of the host that listen (state 0A).
+    let pid = attached.0.id();
+    let own: Vec<String> = std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .expect("its files")
+        .filter_map(|file| {
+            let link = std::fs::read_link(file.ok()?.path()).ok()?;
+            let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix("]")?;
+            Some(inode.to_owned())
+        })
+        .collect();
+    assert!(!own.is_empty(), "it has a connection");
+    for table in ["tcp", "tcp6"] {
+        let sockets =
+            std::fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
+        for socket in sockets.lines().skip(1) {
+            let fields: Vec<_> = socket.split_whitespace().collect();
+            let listens = fields[3] == "0A" && own.iter().any(|inode| inode == fields[9]);
+            assert!(!listens, "{socket}");
+        }
+    }
+}
+
+#[test]
+#[cfg(feature = "cli")]
+fn a_second_sidecar_of_the_same_name_waits_and_throws_nobody_out() {
+    if !beam_is_installed("two sidecars of one name") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let mut a = Beam::start(&epmd, &loner("a@127.0.0.1"));
+    let args = [
+        "a@127.0.0.1",
+        "--via",
+        "self",
+        "--name",
+        "rendez-x@127.0.0.1",
+    ];
+    let mut first = Attached::start(&epmd, COOKIE, &args);
+    let mut of_first = BufReader::new(first.0.stderr.take().expect("piped"));
+    a.wait_until("length(nodes(hidden))", PATIENCE, |count| count == "1");
+    let mut second = Attached::start(&epmd, COOKIE, &args);
+    let mut of_second = BufReader::new(second.0.stderr.take().expect("piped"));
+    let mut log = String::new();
+    while !log.contains("another sidecar with this name, rendez-x@127.0.0.1, is attached") {
+        assert!(
+            of_second.read_line(&mut log).expect("text") > 0,
+            "it ended:\n{log}"
+        );
+    }
+    // The first one stayed where it was, and when it goes the other takes over.
+    let (code, of_first) = first.end("TERM", String::new(), &mut of_first);
+    assert_eq!(code, Some(0), "{of_first}");
+    assert_eq!(of_first.matches("attached to a@").count(), 1, "{of_first}");
+    assert!(!of_first.contains("lost a@"), "{of_first}");
+    while !log.contains("attached to a@127.0.0.1 event") {
+        assert!(
+            of_second.read_line(&mut log).expect("text") > 0,
+            "it ended:\n{log}"
+        );
+    }
+    assert_eq!(log.matches("another sidecar").count(), 1, "{log}");
+}
+
+#[test]
+#[cfg(feature = "cli")]
+fn ninety_five_dead_names_are_few_lines_and_the_live_one_is_told() {
+    if !beam_is_installed("many dead names in the log") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let _a = Beam::start(&epmd, &loner("a@127.0.0.1"));
+    let _b = Beam::start(&epmd, &loner("b@127.0.0.1"));
+    let mut names: Vec<String> = (0..95)
+        .map(|index| format!("ghost{index}@127.0.0.1"))
+        .collect();
+    names.push("b@127.0.0.1".into());
+    let names = names.join(",");
+    let args = ["a@127.0.0.1", "--via", "list", "--node-list", &names];
+    let started = std::time::Instant::now();
+    let mut attached = Attached::start(&epmd, COOKIE, &args);
+    let mut lines = BufReader::new(attached.0.stderr.take().expect("piped"));
+    let mut log = String::new();
+    while !log.contains("95 peers cannot be connected: 95 not_registered (ghost")
+        || !log.contains("connected to b@")
+    {
+        assert!(
+            lines.read_line(&mut log).expect("text") > 0,
+            "it ended:\n{log}"
+        );
+    }
+    let of = |event: &str| log.matches(&format!("event=\"{event}\"")).count();
+    assert_eq!(of("joined"), 1, "{log}");
+    // Five at once, and one more for each twelve seconds that it took; a sum after two seconds, and each fifteen.
+    let took = usize::try_from(started.elapsed().as_secs()).expect("seconds");
+    let (single, sums) = (of("connect_failed"), of("connect_failed_summary"));
+    assert!((5..=6 + took / 12).contains(&single), "{log}");
+    assert!((1..=2 + took / 15).contains(&sums), "{log}");
+}
+
+/// Counts, and panics at it.
+struct Faulty;
+
+impl rendez::discovery::Counts for Faulty {
+    fn counts(&self) -> Vec<(&'static str, u64)> {
+        panic!("a fault of the test")
+    }
+}
+
+impl rendez::discovery::Provider for Faulty {
+    fn kind(&self) -> &'static str {
+        "faulty"
+    }
+
+    fn counters(&self) -> Option<rendez::discovery::SharedCounts> {
+        Some(std::sync::Arc::new(Self))
+    }
+
+    fn run(self: Box<Self>, mut feed: rendez::discovery::Feed) -> rendez::discovery::Running {
+        Box::pin(async move { while feed.signal().await != rendez::discovery::Signal::Stop {} })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_panics_ends_the_sidecar_with_a_word() {
+    if !beam_is_installed("an engine that panics") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let _a = Beam::start(&epmd, &loner("a@127.0.0.1"));
+    let faulty = Source::new("faulty", || Ok(Box::new(Faulty)));
+    let sidecar = Sidecar::start(options("a@127.0.0.1", &epmd), vec![faulty])
+        .await
+        .unwrap();
+    let (ask, asked) = tokio::sync::mpsc::channel(1);
+    let ended = tokio::spawn(sidecar.status_on(asked).run(std::future::pending()));
+    // The status is what the fault is in; it is asked for until the engine runs.
+    let error = timeout(PATIENCE, async {
+        while !ended.is_finished() {
+            let _ = ask.try_send(());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        ended.await.unwrap().unwrap_err()
+    });
+    let error = error.await.expect("it ends");
+    assert!(matches!(error, SidecarError::Broken(_)), "{error}");
+    assert!(error.to_string().contains("a fault of the test"), "{error}");
 }

@@ -42,8 +42,8 @@
 %% What subscribers get, as `{rendez, Name, Event}'.
 %%
 %% A name that no one has connected to is a binary, since no atom exists for it. `after_ms' is the
-%% time from the first mention by a provider to the connection; it is absent where no provider named
-%% the node. `retry_in_ms' is absent where there will be no further attempt.
+%% time from the first mention by a provider to the connection, or from the loss of the connection before; it is
+%% absent where no provider named the node. `retry_in_ms' is absent where there will be no further attempt.
 
 -type status() :: #{atom() => term()}.
 %% `providers' is a list of maps, one a provider: `name', `kind', `nodes' (how many it names), `failures' (in

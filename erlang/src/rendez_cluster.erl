@@ -57,7 +57,8 @@ start_link(Options) ->
             case rendez_nif:check(rendez_secret:open(Native)) of
                 ok -> started(gen_server:start_link({local, Name}, ?MODULE, Config, []));
                 {off, Why} ->
-                    ?LOG_INFO("the cluster ~ts does not start: ~ts", [Name, Why], #{application => rendez}),
+                    ?LOG_INFO("the cluster ~ts does not start: ~ts", [Name, Why],
+                              #{application => rendez, cluster => Name, event => not_started}),
                     ignore;
                 {error, Message} -> {error, {invalid_options, Message}}
             end;
@@ -135,9 +136,24 @@ init(#{name := Name} = Config) ->
                 {error, Message} -> {stop, {shutdown, {start_failed, Message}}}
             end;
         false ->
-            {ok, log(warning,
+            {ok, log(not_alive_level(Config), node_not_alive,
                      "this node is not alive, so it has no peers: start it with -name or -sname "
                      "(iex --name, RELEASE_DISTRIBUTION=name). Clustering begins when it becomes alive", [], State)}
+    end.
+
+%% Nobody misses peers where none are looked for, or in the tests of a project.
+not_alive_level(#{native := #{via := Via}}) ->
+    OnlySelf = lists:all(fun(Entry) -> element(1, to_pair(Entry)) =:= self end, Via),
+    case OnlySelf orelse is_mix_test() of
+        true -> debug;
+        false -> warning
+    end;
+not_alive_level(_) ->
+    warning.
+
+is_mix_test() ->
+    try 'Elixir.Mix':env() =:= test
+    catch _:_ -> false
     end.
 
 handle_call({subscribe, Pid}, _From, #state{subscribers = Subscribers} = State) ->
@@ -245,7 +261,7 @@ begin_again(State0) ->
             Started#state{begin_wait = element(1, ?BEGIN_MS)};
         {error, Message} ->
             _ = erlang:send_after(Wait, self(), begin_again),
-            log(error, "cannot begin, the next try comes in ~b s: ~ts", [Wait div 1000, Message],
+            log(error, start_failed, "cannot begin, the next try comes in ~b s: ~ts", [Wait div 1000, Message],
                 State#state{begin_wait = min(2 * Wait, element(2, ?BEGIN_MS))})
     end.
 
@@ -255,15 +271,16 @@ look_alive(#state{own = Own} = State) ->
         {true, Own} ->
             watch_net_kernel(State);
         {true, Name} when Own =:= nonode@nohost ->
-            begin_again(log(notice, "this node is alive now, as ~ts", [Name], State));
+            begin_again(log(notice, node_alive, "this node is alive now, as ~ts", [Name], State));
         {true, Name} ->
-            begin_again(cut_off(log(notice, "this node goes on as ~ts: it takes leave as ~ts and begins again",
+            begin_again(cut_off(log(notice, node_renamed,
+                                    "node renamed to ~ts: leaving the cluster as ~ts and joining again",
                                     [Name, Own], State)));
         {false, _} when Own =:= nonode@nohost ->
             State;
         {false, _} ->
-            Left = stop(cut_off(log(warning,
-                                    "this node is no longer alive: it takes leave as ~ts. Clustering begins again when "
+            Left = stop(cut_off(log(warning, node_not_alive,
+                                    "this node is no longer alive: it leaves the cluster as ~ts. Clustering begins again when "
                                     "it is alive again", [Own], State))),
             Left#state{own = nonode@nohost}
     end.
@@ -304,12 +321,12 @@ native(_, #state{native = undefined} = State) ->
 native(Call, #state{native = #native{handle = Handle}} = State) ->
     try Call(Handle) of
         ok -> State;
-        {error, Message} -> log(warning, "the native library refused: ~ts", [Message], State)
+        {error, Message} -> log(warning, native_refused, "the native library refused: ~ts", [Message], State)
     catch
         error:Reason when Reason =:= badarg; Reason =:= undef;
                           Reason =:= {nif_not_loaded, rendez_nif} ->
             self() ! begin_again,
-            log(notice, "the native library was replaced; the cluster begins again", [], State)
+            log(notice, native_replaced, "the native library was replaced; the cluster begins again", [], State)
     end.
 
 report(Report, State) ->
@@ -333,6 +350,9 @@ from_native({disconnect, Name}, State) ->
     end;
 from_native({event, Kind, Info}, State) ->
     {noreply, event(Kind, Info, State)};
+from_native({log, Level, Line}, #state{events = Events} = State) ->
+    ok = rendez_events:line(Level, Line, Events),
+    {noreply, State};
 from_native({status, Tag, Map}, #state{asked = Asked} = State) ->
     case maps:take(Tag, Asked) of
         {{What, From}, Rest} ->
@@ -351,8 +371,8 @@ from_native(_Newer, State) ->
 event(Kind, Info, #state{subscribers = Subscribers, events = Events, told = Told} = State) ->
     case rendez_events:from_native(Kind, Info) of
         {ok, Event} ->
-            State#state{events = rendez_events:publish(Event, maps:keys(Subscribers), Events),
-                        told = told(Kind, Info, Told)};
+            ok = rendez_events:publish(Event, maps:keys(Subscribers), Events),
+            State#state{told = told(Kind, Info, Told)};
         error ->
             State
     end.
@@ -482,7 +502,7 @@ compare(#state{config = #{dist := {Module, _}}, dist = Dist, up = Up} = State) -
     catch
         %% Not knowing who is connected is no reason to take everyone for lost.
         Class:Reason ->
-            log(warning, "~ts:members/1 crashed: ~ts:~0tP", [Module, Class, Reason, 12], State)
+            log(warning, members_failed, "~ts:members/1 crashed: ~ts:~0tP", [Module, Class, Reason, 12], State)
     end.
 
 member({hidden, Node}) -> {Node, hidden};
@@ -505,5 +525,5 @@ unsubscribe(Pid, #state{subscribers = Subscribers} = State) ->
             State
     end.
 
-log(Level, Format, Arguments, #state{events = Events} = State) ->
-    State#state{events = rendez_events:log(Level, Format, Arguments, Events)}.
+log(Level, Event, Format, Arguments, #state{events = Events} = State) ->
+    State#state{events = rendez_events:log(Level, Event, Format, Arguments, Events)}.

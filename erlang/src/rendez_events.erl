@@ -5,24 +5,25 @@
 %% at the start. Each has the measurement `count' (1), and `after_ms', `attempts' and `retry_in_ms' where the event has them; the
 %% metadata has `cluster', `node' or `provider', and the rest of the event.
 %%
-%% Log lines have the metadata `application' (`rendez') and `cluster'. They have no domain: OTP's default
-%% handler drops every domain but its own, so that nobody would see them. No more than 50 lines come in
-%% 10 seconds from one cluster; how many were left out is said in a line of its own.
+%% What the log says, how loudly and how often, the native side decides: `src/cluster/report'. This module writes
+%% the lines that it is given, and those that the cluster's process has of its own. Their metadata: `application'
+%% (`rendez'), `cluster', `event', and, where the line has them, `node', `provider', `reason', `attempts', `retry_in_ms',
+%% `after_ms' and `count'. They have no domain: OTP's default handler drops every domain but its own, so that nobody
+%% would see them.
 -module(rendez_events).
 
--export([new/1, from_native/2, publish/3, log/4]).
+-export([new/1, from_native/2, publish/3, line/3, log/5]).
 
 -export_type([state/0]).
 
 -include_lib("kernel/include/logger.hrl").
 
--define(WINDOW_MS, 10_000).
--define(MOST_LINES, 50).
+%% How long the same line of the cluster's own is told at debug.
+-define(AGAIN_MS, 60_000).
 
 -record(events, {cluster :: atom(),
-                 window = 0 :: integer(),
-                 lines = 0 :: non_neg_integer(),
-                 reasons = #{} :: #{node() => {atom(), binary()}}}).
+                 %% What was told of an event, and when.
+                 told = #{} :: #{atom() => {unicode:chardata(), integer()}}}).
 
 -opaque state() :: #events{}.
 
@@ -48,17 +49,12 @@ from_native(Kind, #{provider := Provider} = Info)
 from_native(_, _) ->
     error.
 
-%% @doc Tells everyone.
--spec publish(rendez:event(), [pid()], state()) -> state().
-publish(Event, Subscribers, #events{cluster = Cluster} = State) ->
+%% @doc Tells subscribers and telemetry.
+-spec publish(rendez:event(), [pid()], state()) -> ok.
+publish(Event, Subscribers, #events{cluster = Cluster}) ->
     Message = {rendez, Cluster, Event},
     lists:foreach(fun(Pid) -> Pid ! Message end, Subscribers),
-    telemetry(Cluster, Event),
-    {Line, Next} = line(Event, State),
-    case Line of
-        none -> Next;
-        {Level, Format, Arguments} -> log(Level, Format, Arguments, Next)
-    end.
+    telemetry(Cluster, Event).
 
 telemetry(Cluster, {Kind, Subject, Info}) ->
     case erlang:function_exported(telemetry, execute, 3) of
@@ -82,69 +78,41 @@ telemetry(Cluster, {Kind, Subject, Info}) ->
             ok
     end.
 
-line({joined, Node, Info}, State) ->
-    {case Info of
-         #{after_ms := Ms} -> {info, "connected to ~ts, ~b ms after it was found", [Node, Ms]};
-         _ -> {info, "connected to ~ts", [Node]}
-     end, forget(Node, State)};
-line({left, Node, #{reason := Reason}}, State) ->
-    {{notice, "the connection to ~ts ended: ~ts", [Node, Reason]}, forget(Node, State)};
-line({left, Node, _}, State) ->
-    {{notice, "the connection to ~ts ended", [Node]}, forget(Node, State)};
-line({connect_failed, Node, #{reason := Reason, message := Message} = Info}, State) ->
-    #events{reasons = Reasons} = State,
-    Again = case Info of
-        #{retry_in_ms := Ms} -> io_lib:format("; the next attempt comes in ~.1f s", [Ms / 1000]);
-        _ -> ""
+%% @doc Writes a line of the native side.
+-spec line(logger:level(), map(), state()) -> ok.
+line(Level, #{message := Message} = Info, State) ->
+    Meta = case maps:remove(message, Info) of
+        #{node := Name} = Rest -> Rest#{node := existing(Name)};
+        Rest -> Rest
     end,
-    %% The same failure again is news to no one.
-    Level = case Reasons of
-        #{Node := {Reason, Message}} -> debug;
-        _ -> warning
-    end,
-    Next = case Info of
-        #{retry_in_ms := _} -> State#events{reasons = Reasons#{Node => {Reason, Message}}};
-        _ -> forget(Node, State)
-    end,
-    {{Level, "cannot connect to ~ts: ~ts~ts", [Node, Message, Again]}, Next};
-line({refused, Name, #{message := Message, provider := Provider}}, State) ->
-    {{notice, "~ts, named by ~ts, is not connected to: ~ts", [Name, Provider, Message]}, State};
-line({provider_failed, Provider, #{message := Message}}, State) ->
-    {{warning, "the provider ~ts failed, what it said before stands: ~ts", [Provider, Message]}, State};
-line({provider_warning, Provider, #{message := Message}}, State) ->
-    {{warning, "the provider ~ts: ~ts", [Provider, Message]}, State};
-line({provider_recovered, Provider, _}, State) ->
-    {{notice, "the provider ~ts answers again", [Provider]}, State};
-line({discovered, Name, #{provider := Provider}}, State) ->
-    {{debug, "~ts was found by ~ts", [Name, Provider]}, State};
-line({withdrawn, Name, #{provider := Provider}}, State) ->
-    {{debug, "~ts is no longer named by ~ts", [Name, Provider]}, State};
-line(_, State) ->
-    {none, State}.
+    write(Level, Message, Meta, State).
 
-forget(Node, #events{reasons = Reasons} = State) ->
-    State#events{reasons = maps:remove(Node, Reasons)}.
-
-%% @doc A line for people, unless there were too many of late.
--spec log(logger:level(), string(), [term()], state()) -> state().
-log(debug, Format, Arguments, State) ->
-    write(debug, Format, Arguments, State);
-log(Level, Format, Arguments, #events{window = Window, lines = Lines} = State) ->
-    Now = erlang:monotonic_time(millisecond),
-    if
-        Lines =:= 0; Now - Window >= ?WINDOW_MS ->
-            Fresh = case Lines > ?MOST_LINES of
-                true -> write(notice, "~b lines were left out", [Lines - ?MOST_LINES], State);
-                false -> State
-            end,
-            write(Level, Format, Arguments, Fresh#events{window = Now, lines = 1});
-        Lines < ?MOST_LINES ->
-            write(Level, Format, Arguments, State#events{lines = Lines + 1});
-        true ->
-            State#events{lines = Lines + 1}
+%% An atom where there is one; a name that nobody connected to is a binary.
+existing(Name) ->
+    try binary_to_existing_atom(Name)
+    catch error:badarg -> Name
     end.
 
-write(Level, Format, Arguments, #events{cluster = Cluster} = State) ->
-    ?LOG(Level, "rendez ~ts: " ++ Format, [rendez_config:show_module(Cluster) | Arguments],
-         #{application => rendez, cluster => Cluster}),
-    State.
+%% @doc A line of the cluster's own. What was said of that event a moment ago is not said again, but for those who
+%% debug.
+-spec log(logger:level(), atom(), string(), [term()], state()) -> state().
+log(Level, Event, Format, Arguments, #events{told = Told} = State) ->
+    Now = erlang:monotonic_time(millisecond),
+    Text = unicode:characters_to_binary(io_lib:format(Format, Arguments)),
+    case Told of
+        #{Event := {Text, At}} when Now - At < ?AGAIN_MS ->
+            ok = write(debug, Text, #{event => Event}, State),
+            State;
+        _ ->
+            ok = write(Level, Text, #{event => Event}, State),
+            State#events{told = Told#{Event => {Text, Now}}}
+    end.
+
+write(Level, Text, Meta, #events{cluster = Cluster}) ->
+    %% The name says something only where there may be several.
+    Whose = case Cluster of
+        rendez -> "rendez";
+        _ -> ["rendez ", rendez_config:show_module(Cluster)]
+    end,
+    ?LOG(Level, "~ts: ~ts", [Whose, Text], Meta#{application => rendez, cluster => Cluster}),
+    ok.

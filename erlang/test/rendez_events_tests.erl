@@ -30,34 +30,50 @@ failed(Reason, Message) ->
     {connect_failed, 'b@h.x', #{reason => Reason, message => Message, attempts => 1, retry_in_ms => 100}}.
 
 publish(Events, State) ->
-    lists:foldl(fun(Event, Next) -> rendez_events:publish(Event, [], Next) end, State, Events).
+    lists:foreach(fun(Event) -> ok = rendez_events:publish(Event, [], State) end, Events).
 
-the_same_failure_is_said_once_test() ->
+%% The native side decides what is written; here it is written as it comes, with what programs look for.
+a_line_of_the_native_side_is_written_with_its_metadata_test() ->
     with_log(fun() ->
-        Same = failed(refused, <<"no">>),
-        Other = failed(cookie, <<"they differ">>),
-        publish([Same, Same, Same, Other, Other, {joined, 'b@h.x', #{after_ms => 5}}, Same], rendez_events:new(mine)),
-        ?assertMatch([{warning, <<"rendez mine: cannot connect to b@h.x: no", _/binary>>},
-                      {warning, <<"rendez mine: cannot connect to b@h.x: they differ", _/binary>>},
-                      {info, <<"rendez mine: connected to b@h.x, 5 ms after it was found">>},
-                      {warning, _}], lines())
+        State = rendez_events:new(mine),
+        ok = rendez_events:line(warning, #{event => connect_failed, message => <<"cannot connect to nonode@nohost: no">>,
+                                           node => <<"nonode@nohost">>, reason => refused, attempts => 3}, State),
+        receive
+            {line, Level, Line, Meta} ->
+                ?assertEqual({warning, <<"rendez mine: cannot connect to nonode@nohost: no">>}, {Level, Line}),
+                ?assertMatch(#{application := rendez, cluster := mine, event := connect_failed, node := nonode@nohost,
+                               reason := refused, attempts := 3}, Meta),
+                %% The default handler of a plain BEAM shows it: it drops what has a domain that is not OTP's.
+                ?assertNot(is_map_key(domain, Meta)),
+                ?assertNot(is_map_key(message, Meta))
+        after 60_000 -> error(no_line)
+        end
     end).
 
-no_flood_of_lines_test() ->
+no_atom_is_made_of_a_name_in_a_line_test() ->
+    Name = iolist_to_binary(["never_an_atom_", integer_to_list(erlang:unique_integer([positive])), "@h.x"]),
     with_log(fun() ->
-        publish([{left, 'b@h.x', #{}} || _ <- lists:seq(1, 1000)], rendez_events:new(mine)),
-        ?assertEqual(50, length(lines()))
+        ok = rendez_events:line(info, #{event => discovered, message => <<"found">>, node => Name}, rendez_events:new(mine)),
+        receive {line, info, _, Meta} -> ?assertMatch(#{node := Name}, Meta) after 60_000 -> error(no_line) end
+    end),
+    ?assertError(badarg, binary_to_existing_atom(Name)).
+
+the_default_cluster_is_not_named_twice_test() ->
+    with_log(fun() ->
+        _ = rendez_events:log(notice, node_alive, "alive as ~ts", [a], rendez_events:new(rendez)),
+        ?assertEqual([{notice, <<"rendez: alive as a">>}], lines())
     end).
 
-%% The default handler of a plain BEAM shows them: it drops what has a domain that is not OTP's.
-the_default_handler_shows_the_lines_test() ->
+the_same_line_of_its_own_is_said_once_test() ->
     with_log(fun() ->
-        publish([{left, 'b@h.x', #{}}], rendez_events:new(mine)),
-        receive {line, _, _, Meta} -> ?assertNot(is_map_key(domain, Meta)) after 60_000 -> error(no_line) end
+        Say = fun(Text, State) -> rendez_events:log(warning, members_failed, "crashed: ~ts", [Text], State) end,
+        lists:foldl(Say, rendez_events:new(mine), ["a", "a", "a", "b", "a"]),
+        ?assertEqual([<<"rendez mine: crashed: a">>, <<"rendez mine: crashed: b">>, <<"rendez mine: crashed: a">>],
+                     [Line || {warning, Line} <- lines()])
     end).
 
 subscribers_get_events_test() ->
-    rendez_events:publish({left, 'b@h.x', #{}}, [self()], rendez_events:new(mine)),
+    ok = rendez_events:publish({left, 'b@h.x', #{}}, [self()], rendez_events:new(mine)),
     receive {rendez, mine, Event} -> ?assertEqual({left, 'b@h.x', #{}}, Event) after 60_000 -> error(no_event) end.
 
 no_atom_is_made_of_a_name_test() ->

@@ -67,7 +67,7 @@ defmodule Rendez do
   What subscribers get, as `{:rendez, cluster_name, event}`.
 
   A name that nobody connected to is a string, since no atom is made for it. `after_ms` is the time in milliseconds from
-  the first mention of the node to the connection, absent where no provider named it. `retry_in_ms` is absent where there
+  the first mention of the node, or from the loss of its connection, to the connection; absent where no provider named it. `retry_in_ms` is absent where there
   is no further attempt. `message` is a sentence for people with the cause and the remedy; `reason` is the same in a word,
   for programs.
   """

@@ -5,7 +5,7 @@ use rendez::NodeName;
 use rendez::cluster::driver::sources;
 use rendez::discovery::Context;
 use rendez::epmd::port_from_env;
-use rendez::sidecar::{AttachOptions, Sidecar, SidecarError, stop_signal};
+use rendez::sidecar::{AttachOptions, Sidecar, SidecarError, status_signal, stop_signal};
 
 use super::cookie::CookieArgs;
 use super::output::Failure;
@@ -15,7 +15,7 @@ use super::via::ViaArgs;
 /// Attach to a running node and join it to its peers: the sidecar
 ///
 /// Connects to NODE as a hidden node, finds its peers and has it connect to them. NODE needs no change. When NODE goes
-/// away, the sidecar waits until it is back. It ends with SIGTERM or SIGINT.
+/// away, the sidecar waits until it is back. It ends with SIGTERM, SIGINT or SIGHUP; SIGUSR1 writes its status into the log.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -61,8 +61,10 @@ impl Attach {
         // Before anything else is started: a signal that comes early is to end it as well.
         let stop = stop_signal()
             .map_err(|error| Failure::failed(format!("cannot wait for signals: {error}")))?;
+        let statuses = status_signal()
+            .map_err(|error| Failure::failed(format!("cannot wait for signals: {error}")))?;
         let sidecar = Sidecar::start(options, sources).await.map_err(failure)?;
-        sidecar.run(stop).await.map_err(failure)
+        sidecar.status_on(statuses).run(stop).await.map_err(failure)
     }
 }
 

@@ -39,13 +39,12 @@ impl CookieArgs {
     pub fn find(&self) -> Result<Secret, Failure> {
         self.find_if_any()?.ok_or_else(|| {
             let places = cookie::places();
-            let places: Vec<_> = places.iter().map(|path| path.display().to_string()).collect();
+            let looked = CookieError::NotFound { places };
             Failure::because(
                 "no_cookie",
                 format!(
-                    "there is no cookie: RENDEZ_COOKIE and RELEASE_COOKIE are not set, and there is no {}; give \
-                     --cookie-file FILE or set RENDEZ_COOKIE",
-                    places.join(" or ")
+                    "{looked}, and RENDEZ_COOKIE and RELEASE_COOKIE are not set; give --cookie-file FILE or set \
+                     RENDEZ_COOKIE"
                 ),
             )
         })

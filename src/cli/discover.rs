@@ -22,7 +22,7 @@ const ANNOUNCEMENTS: Duration = Duration::from_secs(2);
 /// How long other providers have to answer: more than their own timeouts.
 const ANSWERS: Duration = Duration::from_secs(6);
 
-/// Look for peers and print their names, one a line
+/// Look for peers and print their names, one per line
 ///
 /// Nothing is announced and no node is connected to.
 #[derive(Debug, Args)]
@@ -175,7 +175,10 @@ async fn watch(
                     }
                 }
                 Some(_) => {}
-                None => break Ok(()),
+                // The driver holds the other end: it ended by itself, by a panic.
+                None => break Err(Failure::failed(
+                    "the search ended by itself, which is a mistake in Rendez; the lines above say where",
+                )),
             },
             () = &mut stop => break Ok(()),
             () = &mut over => break Ok(()),

@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 
 use clap::Args;
-use rendez::epmd::{Ended, Server, ServerConfig, port_from_env};
-use rendez::sidecar::stop_signal;
+use rendez::epmd::{Client, Ended, Server, ServerConfig, port_from_env};
+use rendez::sidecar::{status_signal, stop_signal};
 
 use super::output::Failure;
 
 /// Serve EPMD, the register of the nodes on this host, where Erlang is not installed
 ///
-/// It stays in the foreground until SIGTERM or SIGINT.
+/// It stays in the foreground until SIGTERM, SIGINT or SIGHUP; SIGUSR1 writes the registered names into the log.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -44,13 +44,57 @@ impl Epmd {
         .map_err(|error| Failure::failed(error.to_string()))?;
         let stop = stop_signal()
             .map_err(|error| Failure::failed(format!("cannot wait for signals: {error}")))?;
-        tracing::info!(port = server.port(), addresses = ?server.addresses(), "EPMD listens");
-        match server.run(stop).await {
-            Ended::Shutdown => tracing::info!("EPMD stops: it was told to"),
-            Ended::Killed => {
-                tracing::info!("EPMD stops: a process of this host asked for it (epmd -kill)")
+        let mut statuses = status_signal()
+            .map_err(|error| Failure::failed(format!("cannot wait for signals: {error}")))?;
+        let port = server.port();
+        tracing::info!(
+            event = "starting", phrase = "starting", port, addresses = ?server.addresses(),
+            "rendez {} serves EPMD", env!("CARGO_PKG_VERSION")
+        );
+        let status = async move {
+            while statuses.recv().await.is_some() {
+                log_names(port).await;
+            }
+            std::future::pending().await
+        };
+        let ended = tokio::select! {
+            ended = server.run(stop) => ended,
+            ended = status => ended,
+        };
+        match ended {
+            Ended::Shutdown => tracing::info!(event = "stopped", "EPMD stops: it was told to"),
+            Ended::Killed => tracing::info!(
+                event = "stopped",
+                "EPMD stops: a process of this host asked for it (epmd -kill)"
+            ),
+            _ => {
+                return Err(Failure::failed(
+                    "EPMD ends, because a part of it failed, which is a mistake in Rendez",
+                ));
             }
         }
         Ok(())
+    }
+}
+
+/// Writes into the log who is registered.
+async fn log_names(port: u16) {
+    match Client::new("127.0.0.1", port).names().await {
+        Ok(names) => {
+            let list: Vec<_> = names
+                .nodes
+                .iter()
+                .map(|(name, port)| format!("{name} {port}"))
+                .collect();
+            tracing::info!(
+                event = "status",
+                phrase = "status",
+                count = list.len() as u64,
+                "status: {} nodes are registered: {}",
+                list.len(),
+                list.join(", ")
+            );
+        }
+        Err(error) => tracing::warn!(event = "status", phrase = "status", "status: {error}"),
     }
 }

@@ -6,6 +6,7 @@ mod cookie;
 mod discover;
 mod epmd;
 mod hosts;
+mod log_writer;
 mod logging;
 mod names;
 mod output;
@@ -15,12 +16,13 @@ mod term_json;
 mod tls;
 mod via;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use logging::LogArgs;
+use logging::{Format, LogArgs};
 use output::{Failure, Output};
 
 /// Finds the nodes of a BEAM cluster and joins them.
@@ -29,9 +31,8 @@ use output::{Failure, Output};
     name = "rendez",
     version,
     propagate_version = true,
-    disable_help_subcommand = true,
     after_help = "\
-Exit status: 0 done; 1 it failed, and one line on standard error says why and what to do; 2 the words given are off.
+Exit status: 0 done; 1 it failed, and one line on standard error says why and what to do; 2 invalid command line or configuration.
 With --json a failure is also one JSON object on standard output: {\"error\":{\"reason\":...,\"message\":...}}.
 
 Every option, and how to give it in a file or by the environment: docs/options.md"
@@ -89,30 +90,52 @@ pub fn main() -> ExitCode {
             // Help is an "error" too.
             ErrorKind::DisplayHelp
             | ErrorKind::DisplayVersion
-            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                return show(&error, &Output::new(false, Format::Text));
+            }
             _ => {
                 let json = std::env::args_os().any(|word| word == "--json");
-                return Output::new(json)
+                let log = logging::format_of(std::env::args_os());
+                return Output::new(json, log)
                     .end(Err(Failure::words(one_line(&error.render().to_string()))));
             }
         },
     };
-    let output = Output::new(cli.command.json());
+    let log = cli.log.format().unwrap_or(Format::Text);
+    let output = Output::new(cli.command.json(), log);
     let result =
         logging::start(&cli.log, cli.command.log_level()).and_then(|()| run(cli.command, &output));
     output.end(result)
 }
 
+/// Shows the help or the version. A command line that says nothing gets the help as well, with status 2.
+fn show(help: &clap::Error, output: &Output) -> ExitCode {
+    let printed = help.print().and_then(|()| std::io::stdout().flush());
+    match printed {
+        Ok(()) => u8::try_from(help.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from),
+        Err(error) => output.end(Err(error.into())),
+    }
+}
+
 /// What clap says over several lines: the error and the tip, without the usage, which `--help` shows.
 fn one_line(rendered: &str) -> String {
     let before_usage = rendered.split("\nUsage:").next().unwrap_or(rendered);
-    let parts: Vec<_> = before_usage
+    let lines = before_usage
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with("For more information"))
-        .map(|line| line.strip_prefix("error: ").unwrap_or(line))
-        .collect();
-    format!("{}; --help says more", parts.join("; "))
+        .map(|line| line.strip_prefix("error: ").unwrap_or(line));
+    let mut text = String::new();
+    for line in lines {
+        match text.chars().last() {
+            None => {}
+            // What follows is what it announces.
+            Some(':') => text.push(' '),
+            Some(_) => text.push_str("; "),
+        }
+        text.push_str(line);
+    }
+    format!("{text}; see --help")
 }
 
 fn run(command: Command, output: &Output) -> Result<(), Failure> {

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use rendez::config::ConfigError;
 use serde_json::{Value, json};
 
+use super::logging::{self, Format};
+
 /// Why a command did not do what it was asked for.
 #[derive(Debug)]
 pub enum Failure {
@@ -16,7 +18,7 @@ pub enum Failure {
         /// A sentence.
         message: String,
     },
-    /// What the user wrote is off.
+    /// The command line or the configuration is invalid.
     Words(String),
     /// What failed has been told already.
     Told,
@@ -64,12 +66,13 @@ impl From<io::Error> for Failure {
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
     json: bool,
+    log: Format,
 }
 
 impl Output {
-    /// Text, or JSON.
-    pub fn new(json: bool) -> Self {
-        Self { json }
+    /// Text, or JSON. `log` is how standard error is written.
+    pub fn new(json: bool, log: Format) -> Self {
+        Self { json, log }
     }
 
     /// Whether results are to be JSON.
@@ -93,11 +96,13 @@ impl Output {
 
     /// Says on standard error what is to be known about a result that came nevertheless.
     pub fn warn(&self, message: &str) {
-        complain(message);
+        complain(&one_line(message));
     }
 
-    /// Tells how the command ended: 0 done, 1 it failed, 2 the words are off.
+    /// Tells how the command ended: 0 done, 1 it failed, 2 invalid command line or configuration.
     pub fn end(&self, result: Result<(), Failure>) -> ExitCode {
+        // What was logged before comes first.
+        logging::flush();
         let (code, reason, message) = match result {
             Ok(()) | Err(Failure::NobodyReads) => return ExitCode::SUCCESS,
             Err(Failure::Told) => return ExitCode::from(1),
@@ -108,14 +113,33 @@ impl Output {
             // The status says as much where nobody reads.
             let _ = self.json(&json!({"error": {"reason": reason, "message": message}}));
         }
-        complain(&message);
+        let message = one_line(&message);
+        match self.log {
+            Format::Text => complain(&message),
+            Format::Json => {
+                let fields = [
+                    ("event", json!("ended")),
+                    ("reason", json!(reason)),
+                    ("message", json!("the command failed")),
+                    ("text", json!(message)),
+                ];
+                print_error(&logging::line("ERROR", fields));
+            }
+        }
         ExitCode::from(code)
     }
 }
 
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// One line on standard error.
 fn complain(message: &str) {
-    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    // There is nowhere left to say that standard error is closed.
-    let _ = writeln!(io::stderr().lock(), "rendez: {message}");
+    print_error(&format!("rendez: {message}\n"));
+}
+
+/// Text on standard error. There is nowhere left to say that standard error is closed.
+pub fn print_error(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
 }

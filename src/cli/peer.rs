@@ -9,7 +9,7 @@ use rendez::node::{CallError, Node, Registration, StartError};
 use rendez::sidecar::own_name;
 use rendez::{NodeName, Secret};
 
-use super::output::Failure;
+use super::output::{Failure, print_error};
 
 /// Starts a hidden node that no EPMD knows, with a name that goes with the peer's.
 pub async fn start(peer: &NodeName, cookie: Secret, tls: Option<Tls>) -> Result<Node, Failure> {
@@ -20,7 +20,7 @@ pub async fn start(peer: &NodeName, cookie: Secret, tls: Option<Tls>) -> Result<
         .registration(Registration::None)
         .epmd_port(port)
         // What a function prints is for whoever called it, and no part of its result.
-        .printed(|_, text| eprint!("{text}"));
+        .printed(|_, text| print_error(text));
     if let Some(tls) = tls {
         node = node.tls(tls);
     }

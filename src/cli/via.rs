@@ -59,7 +59,7 @@ impl ViaArgs {
             })?;
             let tree =
                 from_toml(&text, &shown).map_err(|problem| Failure::words(problem.to_string()))?;
-            layers.push(Layer::from_value(&tree));
+            layers.push(Layer::from_value(&tree).of_file(&shown));
         }
         let config = ClusterConfig::from_layers(layers)?;
         if config.via.is_empty() {

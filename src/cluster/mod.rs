@@ -10,6 +10,7 @@ mod engine;
 mod io;
 mod policy;
 mod random;
+pub mod report;
 mod view;
 
 pub use accept::{Accept, InvalidPattern, Pattern};

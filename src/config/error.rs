@@ -117,6 +117,21 @@ pub enum Problem {
     },
 }
 
+impl Problem {
+    /// Says in which file the option stands.
+    pub(crate) fn in_file(&mut self, file: &str) {
+        match self {
+            Self::Unknown { at, .. }
+            | Self::Misplaced { at, .. }
+            | Self::Refused { at, .. }
+            | Self::Missing { at, .. }
+            | Self::Twice { at }
+            | Self::Ambiguous { at, .. }
+            | Self::Other { at, .. } => at.insert_str(0, &format!("{file}: ")),
+        }
+    }
+}
+
 /// The candidate that `word` most likely means, if one is near.
 pub(crate) fn nearest<'a>(
     word: &str,

@@ -89,6 +89,25 @@ impl Layer {
         }
     }
 
+    /// Says in which file all this stands, for messages.
+    #[must_use]
+    pub fn of_file(mut self, file: &str) -> Self {
+        let chosen = self.chosen.iter_mut();
+        let chosen = chosen.flat_map(|chosen| {
+            if let Place::Tree(path) = &mut chosen.place {
+                path.insert_str(0, &format!("{file}: "));
+            }
+            &mut chosen.entries
+        });
+        for entry in chosen.chain(&mut self.cluster).chain(&mut self.loose) {
+            entry.at.insert_str(0, &format!("{file}: "));
+        }
+        for problem in &mut self.problems {
+            problem.in_file(file);
+        }
+        self
+    }
+
     /// Reads a tree of values: the options of the package, or a TOML file.
     #[must_use]
     pub fn from_value(value: &Value) -> Self {

@@ -30,7 +30,7 @@ pub fn from_toml(text: &str, file: &str) -> Result<Value, Problem> {
         Problem::Other {
             at: format!("{file}{place}"),
             message: format!(
-                "it is no TOML: {}; mend it there, https://toml.io says how it is written",
+                "invalid TOML: {} (syntax: https://toml.io)",
                 error.message().trim_end().replace('\n', ", ")
             ),
         }

@@ -56,7 +56,7 @@ pub enum CookieError {
         error: io::Error,
     },
     /// None of the files is there in which Erlang looks.
-    #[error("there is no cookie: there is no {}", Paths(places))]
+    #[error("no cookie: {}", Paths(places))]
     NotFound {
         /// Where was looked.
         places: Vec<PathBuf>,
@@ -67,8 +67,11 @@ struct Paths<'a>(&'a [PathBuf]);
 
 impl std::fmt::Display for Paths<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() {
+            f.write_str("HOME is not set, so no .erlang.cookie was looked for")?;
+        }
         for (index, path) in self.0.iter().enumerate() {
-            let between = if index == 0 { "" } else { " or " };
+            let between = if index == 0 { "there is no " } else { " or " };
             write!(f, "{between}{}", path.display())?;
         }
         Ok(())

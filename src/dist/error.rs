@@ -111,6 +111,16 @@ pub enum ConnectError {
         /// The node that was to be connected to.
         peer: NodeName,
     },
+    /// The peer is connected to another node of this node's name, or has not noticed yet that it is not.
+    #[error(
+        "{peer} has a connection with another node that is called {own}; give each its own name, or end the other"
+    )]
+    NameInUse {
+        /// The node that connects.
+        own: NodeName,
+        /// The node that was to be connected to.
+        peer: NodeName,
+    },
     /// The peer speaks a version of the protocol before 5.
     #[error("{peer} speaks a distribution protocol older than version 5; run a newer OTP there")]
     TooOld {
@@ -200,6 +210,7 @@ impl ConnectError {
             Self::Tls { .. } | Self::NotTls { .. } | Self::TlsHandshake { .. } => "tls",
             Self::NotAllowed { .. }
             | Self::Simultaneous { .. }
+            | Self::NameInUse { .. }
             | Self::TooOld { .. }
             | Self::OtherNode { .. }
             | Self::OwnName { .. }

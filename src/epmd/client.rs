@@ -495,6 +495,8 @@ async fn keep(
     first_creation: watch::Sender<Option<u32>>,
 ) {
     let (mut backoff, longest) = REGISTER_BACKOFF;
+    // The last error that was told.
+    let mut told: Option<String> = None;
     loop {
         let attempt = match held.take() {
             Some(held) => Ok(held),
@@ -515,6 +517,11 @@ async fn keep(
                     news
                 });
                 backoff = REGISTER_BACKOFF.0;
+                if told.take().is_some() {
+                    tracing::info!(
+                        event = "epmd_registered", name = %registration.name, "registered with EPMD again"
+                    );
+                }
                 until_closed(&mut held.insert((stream, creation)).0).await;
                 *held = None;
                 EpmdError::Closed {
@@ -523,7 +530,20 @@ async fn keep(
             }
             Err(error) => error,
         };
-        tracing::warn!(name = %registration.name, %error, retry_in = ?backoff, "not registered with EPMD");
+        // An EPMD that stays away is told of once.
+        let text = error.to_string();
+        if told.as_ref() == Some(&text) {
+            tracing::debug!(
+                event = "epmd_not_registered", name = %registration.name, retry_in = ?backoff,
+                "still not registered with EPMD: {text}"
+            );
+        } else {
+            tracing::warn!(
+                event = "epmd_not_registered", name = %registration.name, retry_in = ?backoff,
+                "not registered with EPMD: {text}; it is tried again until it is"
+            );
+            told = Some(text);
+        }
         state.send_replace(RegistrationState::Lost {
             error,
             retry_in: backoff,

@@ -79,11 +79,14 @@ pub enum BindError {
 
 /// Why a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ended {
     /// The future given to [`Server::run`] was ready.
     Shutdown,
     /// A process of this host asked for it (`epmd -kill`).
     Killed,
+    /// A part of it panicked, so that it would not hear everybody any more.
+    Broken,
 }
 
 /// An EPMD that listens.
@@ -182,6 +185,8 @@ impl Server {
                         None => tracing::debug!(%peer, "closed at once: too many connections wait"),
                     }
                 }
+                // They accept for ever, so one that ended has panicked, and nobody would be heard there any more.
+                Some(_) = accepting.join_next() => return Ended::Broken,
                 Some(_) = serving.join_next() => {}
             }
         }

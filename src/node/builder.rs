@@ -102,6 +102,8 @@ pub struct Builder {
     pub(super) prevent_overlapping_partitions: bool,
     pub(super) presence: Presence,
     pub(super) dial: DialOptions,
+    /// Whether to take the place of a connection that a peer has under this node's name already.
+    pub(super) take_over: bool,
     pub(super) channel: ChannelOptions,
     pub(super) limits: Limits,
     pub(super) functions: Functions,
@@ -158,6 +160,7 @@ impl Builder {
             prevent_overlapping_partitions: true,
             presence: Presence::new(),
             dial: DialOptions::default(),
+            take_over: true,
             channel: ChannelOptions::default(),
             limits: Limits::default(),
         }
@@ -257,6 +260,16 @@ impl Builder {
     #[must_use]
     pub fn tls(mut self, tls: Tls) -> Self {
         self.dial.tls = Some(tls);
+        self
+    }
+
+    /// Whether this node takes the place of a connection that a peer already has with a node of the same name.
+    /// That is most often an earlier run of this node, whose end the peer has not noticed. Without, it is refused as
+    /// [`ConnectError::NameInUse`](crate::dist::ConnectError::NameInUse), so that two nodes of one name do not throw each
+    /// other out again and again. Default: true.
+    #[must_use]
+    pub fn take_over(mut self, take_over: bool) -> Self {
+        self.take_over = take_over;
         self
     }
 

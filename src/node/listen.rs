@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::cluster::report::Limit;
 use crate::dist::Stream;
 use crate::dist::handshake::{self, Lengths, Named, Verdict};
 
@@ -73,25 +74,84 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// How many strangers that were not let in are told of at once, and how often one more; the rest are counted.
+const SINGLE: (u32, Duration) = (5, Duration::from_secs(12));
+/// How often that count is told.
+const SUM: Duration = Duration::from_secs(60);
+
+/// Tells which connections were not accepted. Anybody can make one, a thousand times a second.
+struct Refusals {
+    began: Instant,
+    single: Limit,
+    left_out: u64,
+}
+
+impl Refusals {
+    /// Whether one more line may come; else it is counted.
+    fn may_tell(&mut self) -> bool {
+        let may = self.single.take(self.began.elapsed());
+        self.left_out += u64::from(!may);
+        may
+    }
+
+    fn sum_up(&mut self) {
+        let count = std::mem::take(&mut self.left_out);
+        if count > 0 {
+            tracing::info!(
+                event = "not_accepted",
+                phrase = "connections were not accepted",
+                count,
+                "{count} more connections were not accepted in the last minute"
+            );
+        }
+    }
+}
+
 pub(super) async fn run(listener: TcpListener, shared: Weak<Shared>) {
+    let refusals = Arc::new(Mutex::new(Refusals {
+        began: Instant::now(),
+        single: Limit::new(SINGLE.0, SINGLE.1),
+        left_out: 0,
+    }));
+    let mut sum_at = Instant::now() + SUM;
     let mut strangers = Strangers::default();
     loop {
-        let (stream, from) = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = sleep_until(sum_at) => {
+                sum_at = Instant::now() + SUM;
+                lock(&refusals).sum_up();
+                continue;
+            }
+        };
+        let (stream, from) = match accepted {
             Ok((stream, from)) => (stream, from.ip()),
             Err(error) => {
                 if error.kind() != io::ErrorKind::ConnectionAborted {
-                    tracing::warn!("cannot take a connection: {error}");
+                    if lock(&refusals).may_tell() {
+                        tracing::warn!(event = "not_accepted", "cannot take a connection: {error}");
+                    }
                     sleep(PAUSE).await;
                 }
                 continue;
             }
         };
-        let shared = Weak::clone(&shared);
+        let (shared, refusals) = (Weak::clone(&shared), Arc::clone(&refusals));
         let proved = Arc::new(AtomicBool::new(false));
         let proves = Arc::clone(&proved);
         let task = tokio::spawn(async move {
             if let Err(why) = welcome(stream, &shared, &proves).await {
-                tracing::info!("a connection was not accepted: {why}");
+                if lock(&refusals).may_tell() {
+                    tracing::info!(
+                        event = "not_accepted",
+                        "a connection was not accepted: {why}"
+                    );
+                } else {
+                    tracing::debug!(
+                        event = "not_accepted",
+                        "a connection was not accepted: {why}"
+                    );
+                }
             }
         });
         strangers.add(Stranger {

@@ -154,6 +154,7 @@ struct Shared {
     patience: Duration,
     runtime: tokio::runtime::Handle,
     dial: DialOptions,
+    take_over: bool,
     channel: ChannelOptions,
     table: Table,
     events: broadcast::Sender<NodeEvent>,

@@ -113,6 +113,7 @@ fn new_shared(builder: Builder, identity: Identity, registered: Option<Registere
         runtime: tokio::runtime::Handle::current(),
         identity,
         dial: builder.dial,
+        take_over: builder.take_over,
         channel: builder.channel,
         table: Table::new(builder.limits.connections),
         events: broadcast::Sender::new(EVENTS),

@@ -238,12 +238,17 @@ async fn try_to_connect(weak: &Weak<Shared>, peer: &NodeName) -> Result<Connecti
         (shared.identity.clone(), shared.dial.clone())
     };
     let (at, replaces) = (Instant::now(), AtomicBool::new(false));
+    let in_use = AtomicBool::new(false);
     // Not so if the peer connected to us meanwhile.
     let still_wanted = || {
-        let shared = weak.upgrade();
-        let wanted = shared.is_some_and(|shared| shared.table.is_connecting(peer));
-        replaces.store(wanted, Ordering::Relaxed);
-        wanted
+        let Some(shared) = weak.upgrade() else {
+            return false;
+        };
+        let wanted = shared.table.is_connecting(peer);
+        in_use.store(wanted && !shared.take_over, Ordering::Relaxed);
+        let replaced = wanted && shared.take_over;
+        replaces.store(replaced, Ordering::Relaxed);
+        replaced
     };
     let dialled = dial(&identity, peer, &options, still_wanted).await;
     let shared = weak.upgrade().ok_or(ConnectError::Stopped)?;
@@ -256,6 +261,10 @@ async fn try_to_connect(weak: &Weak<Shared>, peer: &NodeName) -> Result<Connecti
             };
             return adopt(&shared, stream, peer, begun).await;
         }
+        Err(_) if in_use.into_inner() => ConnectError::NameInUse {
+            own: identity.name.clone(),
+            peer: peer.clone(),
+        },
         Err(error) => error,
     };
     // The peer may have connected to us meanwhile, or be about to. One that has closes this attempt where it would

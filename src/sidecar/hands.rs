@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::cluster::driver::{Outlet, Source};
+use crate::cluster::driver::Outlet;
+use crate::cluster::report::Line;
 use crate::cluster::{Action, ConnectError};
 use crate::name::NodeName;
 use crate::node::{Node, atom_of};
 
 use super::connector::Connector;
-use super::report::Reporter;
 
 /// How long `erlang:disconnect_node/1` may take.
 const DISCONNECTING: Duration = Duration::from_secs(10);
@@ -28,7 +28,6 @@ pub(super) struct Hands {
     target: NodeName,
     connector: Arc<Connector>,
     attempts: mpsc::Sender<Attempt>,
-    reporter: Reporter,
     calls: JoinSet<()>,
 }
 
@@ -38,14 +37,12 @@ impl Hands {
         target: NodeName,
         connector: Connector,
         attempts: mpsc::Sender<Attempt>,
-        sources: Vec<Source>,
     ) -> Self {
         Self {
             node,
             target,
             connector: Arc::new(connector),
             attempts,
-            reporter: Reporter::new(sources),
             calls: JoinSet::new(),
         }
     }
@@ -88,11 +85,18 @@ impl Outlet for Hands {
                         )
                         .await;
                     if let Err(error) = done {
-                        tracing::warn!(node = %peer, "not disconnected: {error}");
+                        tracing::warn!(
+                            event = "disconnect_failed", phrase = "not disconnected", attached = %target,
+                            node = %peer, "{target} was not disconnected from {peer}: {error}"
+                        );
                     }
                 });
             }
-            Action::Event(event) => self.reporter.report(&event),
+            Action::Event(_) => {}
         }
+    }
+
+    fn log(&mut self, line: Line) {
+        line.trace(Some(&self.target));
     }
 }

@@ -21,14 +21,15 @@
 mod connector;
 mod hands;
 mod name;
-mod report;
 mod session;
 mod signal;
+mod status;
 mod watch;
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
 
 use crate::cluster::Policy;
 use crate::cluster::driver::{SetupError, Source};
@@ -40,7 +41,7 @@ use crate::node::{Node, Registration, StartError};
 use crate::secret::Secret;
 
 pub use name::own_name;
-pub use signal::stop_signal;
+pub use signal::{status_signal, stop_signal};
 
 /// The pause after a first failed attempt to attach, and the longest. Each is cut to a random part of it.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -100,6 +101,23 @@ pub enum SidecarError {
     /// The cookie is wrong, which waiting does not change: the sidecar has to be started anew, with another.
     #[error(transparent)]
     Cookie(ConnectError),
+    /// A part of it panicked or ended by itself.
+    #[error("the sidecar ends, because a part of it failed, which is a mistake in Rendez: {0}")]
+    Broken(String),
+}
+
+/// Wishes to have the status written into the log, if anybody has one.
+type StatusRequests = Option<mpsc::Receiver<()>>;
+
+/// Waits for the next wish.
+async fn requested(requests: &mut StatusRequests) {
+    if let Some(receiver) = requests {
+        if receiver.recv().await.is_some() {
+            return;
+        }
+        *requests = None;
+    }
+    std::future::pending().await
 }
 
 /// A sidecar that is ready to run.
@@ -108,6 +126,7 @@ pub struct Sidecar {
     node: Node,
     options: AttachOptions,
     sources: Vec<Source>,
+    statuses: StatusRequests,
 }
 
 /// How a session ended.
@@ -118,7 +137,7 @@ enum Ended {
 }
 
 impl Sidecar {
-    /// Starts the hidden node. It registers with EPMD as soon as there is one.
+    /// Starts the hidden node. It connects and is not connected to: it listens nowhere, and EPMD does not list it.
     ///
     /// `sources` are the providers, which look and announce in the name of the attached node.
     ///
@@ -131,7 +150,8 @@ impl Sidecar {
         };
         let mut builder = Node::builder(name)
             .cookie(options.cookie.clone())
-            .registration(Registration::WhenPossible)
+            .registration(Registration::None)
+            .take_over(false)
             .epmd_port(options.epmd_port);
         if let Some(tls) = &options.tls {
             builder = builder.tls(tls.clone());
@@ -140,7 +160,15 @@ impl Sidecar {
             node: builder.start().await?,
             options,
             sources,
+            statuses: None,
         })
+    }
+
+    /// Has the status written into the log whenever something comes: see [`status_signal`].
+    #[must_use]
+    pub fn status_on(mut self, requests: mpsc::Receiver<()>) -> Self {
+        self.statuses = Some(requests);
+        self
     }
 
     /// The hidden node.
@@ -154,15 +182,28 @@ impl Sidecar {
     ///
     /// # Errors
     /// See [`SidecarError`].
-    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), SidecarError> {
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), SidecarError> {
+        let (target, own) = (&self.options.node, self.node.name());
+        let providers: Vec<_> = self.sources.iter().map(Source::name).collect();
+        let providers = providers.join(", ");
+        tracing::info!(
+            event = "starting", phrase = "starting", version = env!("CARGO_PKG_VERSION"), attached = %target,
+            provider = providers,
+            "rendez {} attaches to {target} as the hidden node {own}, and finds its peers by {providers}",
+            env!("CARGO_PKG_VERSION")
+        );
+        let mut statuses = self.statuses.take();
         let mut stop = std::pin::pin!(stop);
-        let ended = self.attach_again_and_again(stop.as_mut()).await;
+        let ended = self
+            .attach_again_and_again(&mut statuses, stop.as_mut())
+            .await;
         self.node.stop().await;
         ended
     }
 
     async fn attach_again_and_again(
         &self,
+        statuses: &mut StatusRequests,
         mut stop: std::pin::Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), SidecarError> {
         let target = &self.options.node;
@@ -171,6 +212,8 @@ impl Sidecar {
         let mut pause = PAUSES.0;
         // What was said last, so that a node that stays away is not told of every few seconds.
         let mut said: Option<String> = None;
+        // What another one with this name keeps it from.
+        let mut in_use = false;
         loop {
             let connected = tokio::select! {
                 () = &mut stop => return Ok(()),
@@ -178,13 +221,24 @@ impl Sidecar {
             };
             match connected {
                 Ok(connection) => {
-                    (attached_before, refusals, pause, said) = (true, 0, PAUSES.0, None);
-                    tracing::info!(node = %target, own = %self.node.name(), "attached");
-                    match session::run(self, &connection, stop.as_mut()).await? {
+                    (attached_before, refusals, said, in_use) = (true, 0, None, false);
+                    tracing::info!(
+                        event = "attached", phrase = "attached", attached = %target, own = %self.node.name(),
+                        "attached to {target}"
+                    );
+                    let since = Instant::now();
+                    match session::run(self, &connection, statuses, stop.as_mut()).await? {
                         Ended::Stopped => return Ok(()),
                         Ended::Lost(reason) => {
-                            tracing::warn!(node = %target, "the attached node is lost: {reason}; trying again");
+                            tracing::warn!(
+                                event = "attached_lost", phrase = "the attached node is lost", attached = %target,
+                                "lost {target} ({reason}); waiting for it to come back"
+                            );
                         }
+                    }
+                    // A node that hangs up at once is not dialled in a tight loop.
+                    if since.elapsed() >= self.options.policy.stable_after {
+                        pause = PAUSES.0;
                     }
                 }
                 Err(error) => {
@@ -194,23 +248,58 @@ impl Sidecar {
                             return Err(SidecarError::Cookie(error));
                         }
                     }
-                    let message = error.to_string();
-                    if said.as_ref() == Some(&message) {
-                        tracing::debug!(node = %target, "still not attached: {message}");
-                    } else {
-                        tracing::warn!(
-                            node = %target, reason = error.reason(),
-                            "not attached: {message}; trying again"
-                        );
-                        said = Some(message);
+                    let message = not_attached(
+                        &error,
+                        std::mem::replace(
+                            &mut in_use,
+                            matches!(error, ConnectError::NameInUse { .. }),
+                        ),
+                    );
+                    match message {
+                        Some(message) if said.as_ref() != Some(&message) => {
+                            tracing::warn!(
+                                event = "attach_failed", phrase = "not attached", attached = %target,
+                                reason = error.reason(), "not attached to {target}: {message}; trying again"
+                            );
+                            said = Some(message);
+                        }
+                        _ => tracing::debug!(
+                            event = "attach_failed", phrase = "not attached", attached = %target,
+                            reason = error.reason(), "still not attached to {target}: {error}"
+                        ),
                     }
                 }
             }
-            tokio::select! {
-                () = &mut stop => return Ok(()),
-                () = sleep(pause.mul_f64(rand::random_range(0.5..1.0))) => {}
+            let waited = sleep(pause.mul_f64(rand::random_range(0.5..1.0)));
+            tokio::pin!(waited);
+            loop {
+                tokio::select! {
+                    () = &mut stop => return Ok(()),
+                    () = &mut waited => break,
+                    () = requested(statuses) => tracing::info!(
+                        event = "status", phrase = "status", attached = %target, "status: not attached to {target}{}",
+                        said.as_ref().map_or_else(String::new, |said| format!(": {said}"))
+                    ),
+                }
             }
             pause = (pause * 2).min(PAUSES.1);
         }
+    }
+}
+
+/// What is said of an attempt to attach that failed; nothing if it may be over in a moment. `again`: the one before
+/// failed because of the name as well.
+fn not_attached(error: &ConnectError, again: bool) -> Option<String> {
+    match error {
+        ConnectError::NameInUse { own, .. } => {
+            // An earlier run of this sidecar that was killed a moment ago is another one too.
+            again.then(|| {
+                format!(
+                    "another sidecar with this name, {own}, is attached to it; end one of the two, or give this one \
+                     another name with --name"
+                )
+            })
+        }
+        error => Some(error.to_string()),
     }
 }

@@ -9,14 +9,15 @@ use crate::name::NodeName;
 /// How much of the attached node's name is kept, so that the whole stays a node name.
 const KEPT: usize = 200;
 
-/// A name for the hidden node that attaches to `target`: `rendez-NAME-PID@HOST`.
+/// A name for the hidden node that attaches to `target`: `rendez-NAME-PID-RANDOM@HOST`.
 ///
-/// `NAME` tells whose sidecar it is, the process id tells two sidecars of one node apart, and a host of this
-/// machine tells apart those on different machines: the host of `target` if that is this machine; else, for a
+/// `NAME` tells whose sidecar it is. The process id and a random number tell two sidecars of one node apart: in
+/// containers every process id is 1. A host of this machine tells apart those on different machines: the host of `target` if that is this machine; else, for a
 /// long name, the address from which `target` is reached, and for a short one this machine's name.
 pub async fn own_name(target: &NodeName) -> NodeName {
     let name: String = target.name().chars().take(KEPT).collect();
-    let name = format!("rendez-{name}-{}", std::process::id());
+    let random: u32 = rand::random();
+    let name = format!("rendez-{name}-{}-{random:08x}", std::process::id());
     let host = match away(target.host()).await {
         Some(from) if target.is_long() => from.to_string(),
         Some(_) => machine_name().unwrap_or_else(|| target.host().to_owned()),
@@ -61,18 +62,24 @@ mod tests {
     async fn the_name_says_whose_sidecar_it_is_and_keeps_its_kind() {
         let pid = std::process::id();
         for (target, own) in [
-            ("shop@127.0.0.1", format!("rendez-shop-{pid}@127.0.0.1")),
-            ("shop@localhost", format!("rendez-shop-{pid}@localhost")),
+            ("shop@127.0.0.1", format!("rendez-shop-{pid}-")),
+            ("shop@localhost", format!("rendez-shop-{pid}-")),
         ] {
-            let own_name = own_name(&target.parse().unwrap()).await;
-            assert_eq!(own_name.as_str(), own);
+            let target: NodeName = target.parse().unwrap();
+            let own_name = own_name(&target).await;
+            assert!(own_name.as_str().starts_with(&own), "{own_name}");
+            assert_eq!(own_name.host(), target.host());
         }
         let long = format!("{}@127.0.0.1", "x".repeat(245));
         let own = own_name(&long.parse().unwrap()).await;
-        assert!(
-            own.as_str().ends_with(&format!("-{pid}@127.0.0.1")),
-            "{own}"
-        );
+        assert!(own.as_str().contains(&format!("-{pid}-")), "{own}");
+        assert!(own.as_str().ends_with("@127.0.0.1"), "{own}");
+    }
+
+    #[tokio::test]
+    async fn two_sidecars_with_one_process_id_have_two_names() {
+        let target: NodeName = "shop@127.0.0.1".parse().unwrap();
+        assert_ne!(own_name(&target).await, own_name(&target).await);
     }
 
     #[tokio::test]

@@ -14,11 +14,12 @@ use crate::dist::DialOptions;
 use crate::etf::Term;
 use crate::name::NodeName;
 use crate::node::{Connection, Node};
+use crate::panics::words;
 
 use super::connector::Connector;
 use super::hands::Hands;
 use super::watch::{self, Change, Peer, Watch};
-use super::{Ended, Sidecar, SidecarError};
+use super::{Ended, Sidecar, SidecarError, StatusRequests, requested, status};
 
 /// How many changes and results may wait to be told to the engine.
 const ROOM: usize = 256;
@@ -29,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) async fn run(
     sidecar: &Sidecar,
     connection: &Connection,
+    statuses: &mut StatusRequests,
     mut stop: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<Ended, SidecarError> {
     let (node, options) = (&sidecar.node, &sidecar.options);
@@ -39,13 +41,7 @@ pub(super) async fn run(
         ..DialOptions::default()
     };
     let connector = Connector::new(node.clone(), options.node.clone(), dial, options.hidden);
-    let hands = Hands::new(
-        node.clone(),
-        options.node.clone(),
-        connector,
-        report,
-        sidecar.sources.clone(),
-    );
+    let hands = Hands::new(node.clone(), options.node.clone(), connector, report);
     let mut setup = Setup::new(Some(options.node.clone()));
     setup.policy = options.policy.clone();
     let (driver, handle) = Driver::new(setup, sidecar.sources.clone(), hands)?;
@@ -58,11 +54,26 @@ pub(super) async fn run(
     );
 
     // Whatever was started here ends here: dropping the set aborts what is left in it.
-    let mut tasks = JoinSet::new();
-    tasks.spawn(keep_time(node.clone(), connection.clone()));
-    tasks.spawn(watch::poll(Arc::clone(&watch)));
-    tasks.spawn(watch::follow(Arc::clone(&watch)));
-    let driver = tasks.spawn(driver.run());
+    let mut tasks = Tasks::new();
+    let (keeper, kept) = (node.clone(), connection.clone());
+    tasks.spawn(async {
+        keep_time(keeper, kept).await;
+        None
+    });
+    let watching = Arc::clone(&watch);
+    tasks.spawn(async {
+        watch::poll(watching).await;
+        Some("the poll of its connections")
+    });
+    let watching = Arc::clone(&watch);
+    tasks.spawn(async {
+        watch::follow(watching).await;
+        Some("the watch of its connections")
+    });
+    let driver = tasks.spawn(async {
+        driver.run().await;
+        Some("the engine")
+    });
 
     let mut connected = Connected {
         nodes: HashSet::new(),
@@ -72,6 +83,13 @@ pub(super) async fn run(
         tokio::select! {
             () = &mut stop => break Ended::Stopped,
             reason = connection.closed() => break Ended::Lost(reason),
+            error = broken(&mut tasks) => return Err(error),
+            () = requested(statuses) => {
+                // An engine that cannot answer has ended, which is told above.
+                if let Ok(status) = handle.status().await {
+                    status::log(&options.node, &status);
+                }
+            }
             Some(change) = changes.recv() => match change {
                 Change::All(nodes, epoch) if epoch == watch.epoch.load(Ordering::Acquire) => {
                     connected.all(nodes);
@@ -103,6 +121,26 @@ pub(super) async fn run(
     driver.abort();
     tasks.shutdown().await;
     Ok(ended)
+}
+
+/// The tasks of a session. Those that end by themselves although the session goes on give their name.
+type Tasks = JoinSet<Option<&'static str>>;
+
+/// Waits until a task ended without which the session is no good: it would stay and do nothing.
+async fn broken(tasks: &mut Tasks) -> SidecarError {
+    while let Some(ended) = tasks.join_next().await {
+        match ended {
+            Ok(None) => {}
+            Ok(Some(task)) => return SidecarError::Broken(format!("{task} ended by itself")),
+            Err(error) => {
+                // One that was aborted was so with the session.
+                if let Ok(panic) = error.try_into_panic() {
+                    return SidecarError::Broken(words(&*panic).to_owned());
+                }
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 /// What the attached node is connected to, as far as the engine was told.
@@ -164,5 +202,26 @@ async fn keep_time(node: Node, connection: Connection) {
     };
     if let Some(seconds @ 1..) = seconds {
         connection.set_tick_time(Duration::from_secs(seconds.unsigned_abs()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_engine_that_panics_ends_the_session_with_what_it_said() {
+        let mut tasks = Tasks::new();
+        tasks.spawn(async { None });
+        tasks.spawn(std::future::pending());
+        tasks.spawn(async { panic!("a fault of the test") });
+        let error = broken(&mut tasks).await;
+        assert!(error.to_string().contains("a fault of the test"), "{error}");
+        tasks.spawn(async { Some("the engine") });
+        let error = broken(&mut tasks).await;
+        assert!(
+            error.to_string().contains("the engine ended by itself"),
+            "{error}"
+        );
     }
 }

@@ -130,7 +130,7 @@ pub(super) async fn poll(watch: Arc<Watch>) {
                 }
             }
             Err(why) => {
-                tracing::warn!(node = %watch.target, "its connections are not known: {why}")
+                tracing::debug!(attached = %watch.target, "the connections of {} are not known: {why}", watch.target)
             }
         }
         let pace = if watch.watched.load(Ordering::Acquire) {
@@ -185,12 +185,31 @@ pub(super) async fn follow(watch: Arc<Watch>) {
                 let why = forward(&watch, &mut process).await;
                 watch.watched.store(false, Ordering::Release);
                 watch.poll.notify_one();
-                tracing::warn!(node = %watch.target, "the process that watches its connections ended: {why}");
+                // With the connection it ends too, which is told elsewhere.
+                if watch.node.connection(&watch.target).is_some() && why != "noconnection" {
+                    tracing::warn!(
+                        event = "watch_failed", phrase = "the watch of the connections ended",
+                        attached = %watch.target,
+                        "the process on {} that watches its connections ended: {why}; it is started again",
+                        watch.target
+                    );
+                }
             }
-            Err(why) => tracing::warn!(
-                node = %watch.target,
-                "no process can watch its connections, they are polled: {why}"
-            ),
+            Err(why) => {
+                let first = pause == RESTARTS.0;
+                let message = format!(
+                    "no process on {} can watch its connections, so they are polled each second: {why}",
+                    watch.target
+                );
+                if first && watch.node.connection(&watch.target).is_some() {
+                    tracing::warn!(
+                        event = "watch_failed", phrase = "the connections cannot be watched",
+                        attached = %watch.target, "{message}"
+                    );
+                } else {
+                    tracing::debug!(attached = %watch.target, "{message}");
+                }
+            }
         }
         sleep(pause).await;
         pause = (pause * 2).min(RESTARTS.1);

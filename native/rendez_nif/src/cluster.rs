@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rendez::cluster::Action;
 use rendez::cluster::driver::{Driver, DriverError, Handle, Outlet, Setup, Source, sources};
+use rendez::cluster::report::Line;
 use rendez::config::{ClusterConfig, Value};
 use rendez::discovery::{Context, Observation};
 use rendez::{NodeName, Secret};
@@ -41,6 +42,10 @@ impl Outlet for ToOwner {
 
     fn connect(&mut self, node: NodeName, port: u16) {
         self.mailbox.send(|env| encode::connect(env, &node, port));
+    }
+
+    fn log(&mut self, line: Line) {
+        self.mailbox.send(|env| encode::line(env, &line));
     }
 }
 
@@ -119,23 +124,30 @@ impl Cluster {
         if env.monitor(&cluster, &owner).is_none() {
             return Err("the owner of the cluster is not alive".into());
         }
-        let left_out = configuration.cluster.off.iter().map(|why| {
-            // As the user wrote it: via.dns.dns_name is nil.
-            let provider = why.split('.').nth(1).unwrap_or("via");
-            (
-                provider.to_owned(),
-                format!("{why}, so that this provider is left out"),
-            )
-        });
+        // The driver writes the lines of its providers, and knows nothing of those that are left out.
+        let off = configuration.cluster.off.iter();
+        let left_out: Vec<(String, String)> = off
+            .map(|why| {
+                // As the user wrote it: via.dns.dns_name is nil.
+                let provider = why.split('.').nth(1).unwrap_or("via");
+                (
+                    provider.to_owned(),
+                    format!("{why}, so that this provider is left out"),
+                )
+            })
+            .collect();
         let sources = cluster.driver.sources().iter();
         let warnings: Vec<(String, String)> = sources
             .filter_map(|source| Some((source.name().to_owned(), source.warning()?.to_owned())))
-            .chain(left_out)
+            .chain(left_out.iter().cloned())
             .collect();
         runtime.spawn(async move {
             // Not from the call: a scheduler must not send with an environment of its own.
             for (provider, warning) in &warnings {
                 mailbox.send(|env| encode::warning(env, provider, warning));
+            }
+            for (provider, warning) in &left_out {
+                mailbox.send(|env| encode::warning_line(env, provider, warning));
             }
             // A task of its own, so that a panic ends there.
             match tokio::spawn(driver.run()).await {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rendez::NodeName;
 use rendez::cluster::driver::{Source, Status};
+use rendez::cluster::report::Line;
 use rendez::cluster::{Action, ConnectError, Counters, Event, NodeState, ProviderId, Refusal};
 use rustler::{Atom, Encoder, Env, Term};
 
@@ -66,6 +67,34 @@ pub fn warning<'a>(env: Env<'a>, provider: &str, warning: &str) -> Term<'a> {
         .with(atoms::message(), warning)
         .term();
     (atoms::event(), atoms::provider_warning(), info).encode(env)
+}
+
+/// The same, as a line for the log.
+pub fn warning_line<'a>(env: Env<'a>, provider: &str, warning: &str) -> Term<'a> {
+    let info = Map::new(env)
+        .with(atoms::event(), atoms::provider_warning())
+        .with(atoms::provider(), provider)
+        .with(atoms::message(), warning)
+        .term();
+    (atoms::log(), atoms::warning(), info).encode(env)
+}
+
+/// A line for the log. Its words are of a fixed set, so no input makes an atom.
+pub fn line<'a>(env: Env<'a>, line: &Line) -> Term<'a> {
+    let atom = |word| Atom::from_str(env, word).unwrap_or_else(|_| atoms::other());
+    let reason = line.reason.as_deref();
+    let info = Map::new(env)
+        .with(atoms::event(), atom(line.event))
+        .with(atoms::message(), &line.text)
+        .with_some(atoms::node(), line.node.as_ref().map(NodeName::as_str))
+        .with_some(atoms::provider(), line.provider.as_ref())
+        .with_some(atoms::reason(), reason.map(|reason| word(env, reason)))
+        .with_some(atoms::attempts(), line.attempts)
+        .with_some(atoms::retry_in_ms(), line.retry_in.map(ms))
+        .with_some(atoms::after_ms(), line.after.map(ms))
+        .with_some(atoms::count(), line.count)
+        .term();
+    (atoms::log(), atom(line.level.word()), info).encode(env)
 }
 
 /// An [`Action::Connect`] to a node whose port is known.
@@ -150,7 +179,11 @@ fn event<'a>(env: Env<'a>, event: &Event, sources: &[Source]) -> (Atom, Term<'a>
 
 /// The reason's word. It came from the BEAM or from the engine, so the atom is there; none is made.
 fn reason(env: Env, error: &ConnectError) -> Atom {
-    Atom::existing_from_str(env, &error.reason).unwrap_or_else(|_| atoms::failed())
+    word(env, &error.reason)
+}
+
+fn word(env: Env, reason: &str) -> Atom {
+    Atom::existing_from_str(env, reason).unwrap_or_else(|_| atoms::failed())
 }
 
 fn refusal(refusal: Refusal) -> Atom {

@@ -24,7 +24,7 @@ mod atoms {
     rustler::atoms! {
         ok, error, rendez, off,
         // What is asked for.
-        connect, disconnect, event, status, stopped, resolved, looked_up, timeout, busy,
+        connect, disconnect, event, log, status, stopped, resolved, looked_up, timeout, busy,
         // What is reported and observed.
         up, up_hidden, down, connected, failed, snapshot, seen, gone,
         // Kinds of events.
@@ -33,7 +33,7 @@ mod atoms {
         // Keys.
         node, nodes, provider, providers, reason, message, attempts, retry_in_ms, after_ms, name, kind, state,
         named_by, named_for_ms, state_for_ms, failures, restarts, age_ms, connecting, counters, uptime_ms, own,
-        port, warning, names_self,
+        port, warning, names_self, count,
         // Why a node is refused.
         not_accepted, cluster_full, other,
         // How a node stands. `connecting`, `connected` and `refused` are above.

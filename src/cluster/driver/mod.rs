@@ -29,6 +29,7 @@ use self::inbox::{Inbox, Report, Wishes};
 use self::ports::Ports;
 use self::sleep::{Clocks, LOOK, Sleep, system_clocks};
 use self::source::{Progress, supervise};
+use super::report::{Line, Reporter};
 use super::{Action, ConnectError, Engine, Input, Policy, ProviderId};
 use crate::discovery::{Observation, Observed, SignalSender};
 use crate::name::NodeName;
@@ -50,6 +51,12 @@ pub trait Outlet: Send + 'static {
     fn connect(&mut self, node: NodeName, port: u16) {
         let _ = port;
         self.deliver(Action::Connect(node));
+    }
+
+    /// Takes a line for the log of whoever runs the cluster; by default nobody reads it. [`Line::trace`] writes it
+    /// through `tracing`.
+    fn log(&mut self, line: Line) {
+        let _ = line;
     }
 }
 
@@ -261,6 +268,7 @@ impl fmt::Debug for Handle {
 #[must_use = "a driver does nothing until it is run"]
 pub struct Driver<O> {
     engine: Engine,
+    reporter: Reporter,
     ports: Ports,
     outlet: O,
     inbox: Arc<Inbox>,
@@ -295,7 +303,9 @@ impl<O: Outlet> Driver<O> {
         let inbox = Arc::new(Inbox::default());
         let (done_sender, done) = watch::channel(());
         let seed = setup.seed.unwrap_or_else(rand::random);
+        let names = sources.iter().map(|source| source.name().to_owned());
         let driver = Self {
+            reporter: Reporter::new(names.collect()),
             engine: Engine::new(setup.own, setup.policy, seed),
             ports: Ports::default(),
             outlet,
@@ -318,13 +328,13 @@ impl<O: Outlet> Driver<O> {
         let (sender, mut observations) = mpsc::channel(OBSERVATIONS);
         let mut providers = JoinSet::new();
         for (index, source) in self.sources.iter().enumerate() {
-            if let Some(warning) = source.warning() {
-                tracing::warn!(provider = source.name(), "{warning}");
-            }
             // `new` has counted them.
             let Some(id) = ProviderId::new(index) else {
                 break;
             };
+            if let Some(warning) = source.warning() {
+                self.reporter.provider_warning(id, warning);
+            }
             providers.spawn(supervise(
                 source.clone(),
                 id,
@@ -333,11 +343,17 @@ impl<O: Outlet> Driver<O> {
                 Arc::clone(&self.progress[index]),
             ));
         }
+        self.write();
         let mut batch = Vec::with_capacity(OBSERVATIONS);
         let mut sleep = Sleep::new((self.clocks)());
         let mut look = Instant::now() + LOOK;
         loop {
-            let wake = self.engine.next_wake().map(|wake| self.began + wake);
+            let wakes = [self.engine.next_wake(), self.reporter.next_wake()];
+            let wake = wakes
+                .into_iter()
+                .flatten()
+                .min()
+                .map(|wake| self.began + wake);
             let inbox = Arc::clone(&self.inbox);
             tokio::select! {
                 () = inbox.rung() => {
@@ -353,7 +369,10 @@ impl<O: Outlet> Driver<O> {
                         self.observed(observed.provider, observed.observation);
                     }
                 }
-                () = at(wake) => self.handle(Input::Wake),
+                () = at(wake) => {
+                    self.reporter.wake(self.now());
+                    self.handle(Input::Wake);
+                }
                 () = sleep_until(look) => {
                     look = Instant::now() + LOOK;
                     if let Some(jump) = sleep.jump((self.clocks)()) {
@@ -370,19 +389,53 @@ impl<O: Outlet> Driver<O> {
     }
 
     fn handle(&mut self, input: Input) {
-        self.engine.handle(self.now(), input);
+        let now = self.now();
+        self.engine.handle(now, input);
         while let Some(action) = self.engine.poll_action() {
             match action {
-                Action::Connect(node) => match self.ports.of(&node) {
-                    Some(port) => self.outlet.connect(node, port),
-                    None => self.outlet.deliver(Action::Connect(node)),
-                },
+                Action::Connect(node) => {
+                    let port = self.ports.of(&node);
+                    self.reporter.connecting(&node, port);
+                    match port {
+                        Some(port) => self.outlet.connect(node, port),
+                        None => self.outlet.deliver(Action::Connect(node)),
+                    }
+                }
+                Action::Event(event) => {
+                    self.reporter.handle(now, &event);
+                    self.outlet.deliver(Action::Event(event));
+                }
                 other => self.outlet.deliver(other),
             }
+        }
+        self.write();
+    }
+
+    /// Hands out the lines for the log.
+    fn write(&mut self) {
+        while let Some(line) = self.reporter.poll_line() {
+            self.outlet.log(line);
+        }
+    }
+
+    /// What a provider learnt, for those who debug. What the engine tells of it is left to the engine.
+    fn looked(&mut self, provider: ProviderId, observation: &Observation) {
+        match observation {
+            Observation::Snapshot(nodes) => self.reporter.looked(provider, Ok(nodes.len())),
+            Observation::Failed(error) => {
+                let mut views = self.engine.providers();
+                let known =
+                    views.any(|view| view.provider == provider && view.error == Some(error));
+                if known {
+                    self.reporter.looked(provider, Err(error));
+                }
+            }
+            _ => {}
         }
     }
 
     fn observed(&mut self, provider: ProviderId, observation: Observation) {
+        self.looked(provider, &observation);
         self.handle(match observation {
             Observation::Snapshot(nodes) => Input::Snapshot { provider, nodes },
             Observation::Failed(error) => Input::Failed { provider, error },
@@ -400,17 +453,17 @@ impl<O: Outlet> Driver<O> {
             Observation::Ports(ports) => return self.ports.replace(provider, ports),
             Observation::Notice(message) => {
                 let event = crate::cluster::Event::ProviderNotice { provider, message };
-                return self.outlet.deliver(Action::Event(event));
+                self.reporter.handle(self.now(), &event);
+                self.outlet.deliver(Action::Event(event));
+                return self.write();
             }
         });
     }
 
     /// The machine slept, or its clock was set: what is known may be long out of date, here and at the peers.
     fn woke_up(&mut self, jump: Duration, signals: &SignalSender) {
-        tracing::info!(
-            ?jump,
-            "the machine slept or its clock was set: looking and announcing anew"
-        );
+        self.reporter.time_jumped(jump);
+        self.write();
         signals.refresh();
         // Whoever turned reconnection off did not ask for it.
         if self.engine.policy().reconnect {
@@ -442,7 +495,7 @@ impl<O: Outlet> Driver<O> {
     }
 
     async fn say_goodbye(
-        &self,
+        &mut self,
         signals: &SignalSender,
         mut providers: JoinSet<()>,
         mut observations: mpsc::Receiver<Observed>,
@@ -458,10 +511,8 @@ impl<O: Outlet> Driver<O> {
             }
         };
         if timeout(self.goodbye, ended).await.is_err() {
-            tracing::warn!(
-                within = ?self.goodbye,
-                "{} of the providers did not say goodbye in time", providers.len()
-            );
+            self.reporter.no_goodbye(providers.len(), self.goodbye);
+            self.write();
         }
         // The rest are dropped with the set.
         self.answer(self.inbox.close());

@@ -45,6 +45,9 @@ impl Failure {
                 Self::Unreachable("the connection was refused".into())
             }
             NetError::Io(error) => Self::Unreachable(error.to_string()),
+            NetError::NoConnections => Self::Unreachable(
+                "nothing can be sent to it: it refuses, or sending is not permitted".into(),
+            ),
             other => Self::Other(other.to_string()),
         }
     }

@@ -374,7 +374,8 @@ impl Dns {
         let Nodes { nodes, ports } = found;
         // The records of one type can say the same as those of another.
         troubles.dedup();
-        let trouble = (!troubles.is_empty()).then(|| PollError(troubles.join("; ")));
+        let trouble =
+            (!troubles.is_empty()).then(|| PollError(several(&troubles, self.names.len())));
         match trouble {
             Some(trouble) if !self.names.iter().any(|state| state.fresh) => Err(trouble),
             trouble => Ok(Answer {
@@ -469,6 +470,21 @@ impl Nodes {
                 .and_modify(|other| *other = other.filter(|other| *other == port))
                 .or_insert(Some(port));
         }
+    }
+}
+
+/// From how many further failures on only their number is told.
+const MANY: usize = 3;
+
+/// Several failures in one sentence: of many names only the first is told, or a line would be as long as a page.
+fn several(troubles: &[String], names: usize) -> String {
+    match troubles {
+        [first, rest @ ..] if rest.len() >= MANY => format!(
+            "{} of {names} names failed: {first}; and {} more",
+            troubles.len(),
+            rest.len()
+        ),
+        few => few.join("; "),
     }
 }
 
