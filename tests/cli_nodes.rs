@@ -308,6 +308,8 @@ fn a_watch_over_dns_tells_who_comes_and_goes_and_what_fails() {
         &server,
         "--interval",
         "50ms",
+        "--keep-for",
+        "0",
         "--watch",
     ];
     let text = Running::start(rendez().args(words));

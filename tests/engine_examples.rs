@@ -1098,3 +1098,216 @@ fn a_provider_that_names_only_this_node_is_told_from_one_that_names_nobody() {
     desk.snapshot(0, &["a"]);
     assert!(!names_self(&desk));
 }
+
+/// A desk whose first provider keeps names for 30 s.
+fn keeping(policy: Policy) -> Desk {
+    let mut desk = Desk::new(policy);
+    desk.engine.set_keep_for(provider(0), 30 * SECOND);
+    desk
+}
+
+fn withdrawn(desk: &Desk) -> Vec<String> {
+    let names = desk.events.iter().filter_map(|event| match event {
+        Event::Withdrawn { node, .. } => Some(node.name().to_owned()),
+        _ => None,
+    });
+    names.collect()
+}
+
+fn warnings(desk: &Desk) -> usize {
+    let warnings = desk.events.iter();
+    warnings
+        .filter(|event| event.provider_warning().is_some())
+        .count()
+}
+
+#[test]
+fn a_name_goes_after_several_answers_without_it_and_a_time() {
+    let mut desk = keeping(Policy::default());
+    assert_eq!(desk.snapshot(0, &["a", "b"]).len(), 2);
+    // Many answers, but not for long enough.
+    for _ in 0..29 {
+        desk.now += SECOND;
+        desk.snapshot(0, &["a"]);
+    }
+    assert!(withdrawn(&desk).is_empty());
+    // Back in between: counted from the start again.
+    desk.now += SECOND;
+    desk.snapshot(0, &["b", "a"]);
+    desk.now += SECOND;
+    desk.snapshot(0, &["a"]);
+    desk.now += 29 * SECOND;
+    desk.snapshot(0, &["a"]);
+    assert!(withdrawn(&desk).is_empty());
+    // Long enough, but a failure is no answer: only the third one without it counts.
+    desk.now += 3_600 * SECOND;
+    desk.failed_lookup(0, "no answer");
+    assert!(withdrawn(&desk).is_empty());
+    desk.snapshot(0, &["a"]);
+    assert_eq!(withdrawn(&desk), ["b"]);
+
+    // A long time between two answers is not several answers.
+    desk.now += 3_600 * SECOND;
+    desk.snapshot(0, &[]);
+    desk.now += 3_600 * SECOND;
+    desk.snapshot(0, &[]);
+    assert_eq!(withdrawn(&desk), ["b"]);
+    desk.snapshot(0, &[]);
+    assert_eq!(withdrawn(&desk), ["b", "a"]);
+    assert_eq!(warnings(&desk), 0);
+}
+
+#[test]
+fn a_provider_whose_answers_are_exact_and_a_goodbye_withdraw_at_once() {
+    let mut desk = keeping(Policy::default());
+    desk.snapshot(1, &["a"]);
+    desk.snapshot(1, &[]);
+    assert_eq!(withdrawn(&desk), ["a"]);
+    desk.snapshot(0, &["b"]);
+    desk.gone(0, "b");
+    assert_eq!(withdrawn(&desk), ["a", "b"]);
+}
+
+#[test]
+fn a_name_that_was_left_out_for_a_moment_is_tried_again_at_once() {
+    let mut desk = keeping(Policy::default());
+    desk.snapshot(0, &["a"]);
+    desk.result("a", false);
+    desk.snapshot(0, &[]);
+    assert_eq!(desk.snapshot(0, &["a"]), ["a"], "it may have restarted");
+}
+
+/// Any `most` of the names, by a linear congruential generator.
+fn some_of<'a>(names: &[&'a str], most: usize, state: &mut u64) -> Vec<&'a str> {
+    let mut left = names.to_vec();
+    let mut some = Vec::new();
+    while some.len() < most && !left.is_empty() {
+        *state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        some.push(left.swap_remove((*state >> 33) as usize % left.len()));
+    }
+    some
+}
+
+#[test]
+fn random_parts_of_a_set_remove_nobody_and_a_node_that_is_gone_goes() {
+    let names = ["a", "b", "c", "d", "e", "f"];
+    // How long the source's cache repeats an answer, and how often it is asked, in seconds.
+    for (cached, interval) in [(1, 1), (5, 5), (60, 5)] {
+        let mut desk = keeping(Policy::default());
+        let mut state = 7;
+        let mut ask = |desk: &mut Desk, names: &[&str], asks: u64| {
+            for _ in 0..asks {
+                let part = some_of(names, 3, &mut state);
+                for _ in 0..cached / interval {
+                    desk.now += SECOND * interval;
+                    desk.snapshot(0, &part);
+                }
+            }
+        };
+        ask(&mut desk, &names, 100);
+        assert_eq!(warnings(&desk), 1, "cached for {cached} s");
+        desk.events.clear();
+        ask(&mut desk, &names, 300);
+        assert!(withdrawn(&desk).is_empty(), "cached for {cached} s");
+        assert_eq!(desk.engine.nodes().count(), 6);
+        ask(&mut desk, &names[1..], 60);
+        assert_eq!(withdrawn(&desk), ["a"], "cached for {cached} s");
+        assert_eq!(warnings(&desk), 0, "once");
+        // The source answers in full again.
+        for _ in 0..1_000 {
+            desk.now += SECOND * interval;
+            desk.snapshot(0, &["c", "d"]);
+        }
+        assert_eq!(desk.engine.nodes().count(), 2);
+    }
+}
+
+#[test]
+fn a_rolling_restart_is_not_taken_for_partial_answers() {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let mut desk = keeping(Policy::default());
+    for _round in 0..3 {
+        for missing in names {
+            let rest: Vec<_> = names.into_iter().filter(|name| *name != missing).collect();
+            for _ in 0..3 {
+                desk.now += 5 * SECOND;
+                desk.snapshot(0, &rest);
+            }
+        }
+        desk.now += 4 * 3_600 * SECOND;
+        desk.snapshot(0, &names);
+    }
+    assert_eq!((withdrawn(&desk).len(), warnings(&desk)), (0, 0));
+}
+
+#[test]
+fn a_source_gone_wild_makes_a_bounded_number_of_atoms_each_hour() {
+    let mut engine = Engine::new(None, Policy::default(), 11);
+    let (mut now, mut next) = (Duration::ZERO, 0);
+    let mut warnings = 0;
+    let mut wild = |engine: &mut Engine, warnings: &mut usize, now, names: usize| {
+        let nodes = (next..next + names).map(|n| name(&format!("n{n}")));
+        let nodes = nodes.collect();
+        next += names;
+        let provider = provider(0);
+        engine.handle(now, Input::Snapshot { provider, nodes });
+        let mut connects = 0;
+        while let Some(action) = engine.poll_action() {
+            match action {
+                Action::Connect(node) => {
+                    connects += 1;
+                    let error = ConnectError {
+                        reason: "refused".into(),
+                        message: "nobody listens".into(),
+                    };
+                    let result = Err(error);
+                    engine.handle(now, Input::ConnectResult { node, result });
+                }
+                Action::Event(event) => {
+                    *warnings += usize::from(event.provider_warning().is_some())
+                }
+                Action::Disconnect(_) => {}
+            }
+        }
+        connects
+    };
+    let mut connects = 0;
+    for _ in 0..60 {
+        now += SECOND;
+        connects += wild(&mut engine, &mut warnings, now, 1_000);
+    }
+    assert!(
+        (9_999..=10_017).contains(&connects),
+        "{connects} in the first minute"
+    );
+    assert_eq!(warnings, 1);
+    for hour in 1..=3 {
+        let mut connects = 0;
+        for _ in 0..60 {
+            now += 60 * SECOND;
+            connects += wild(&mut engine, &mut warnings, now, 200);
+        }
+        assert!(
+            (990..=1_010).contains(&connects),
+            "{connects} in hour {hour}"
+        );
+    }
+    assert!(warnings <= 4, "once an hour: {warnings}");
+    engine.check_consistency().unwrap();
+    // Not for names that are there already, and what waits is let in when there is room.
+    let mut desk = Desk::new(Policy {
+        max_new_nodes: Some(1),
+        ..Policy::default()
+    });
+    let names: Vec<_> = (0..11).map(|n| format!("n{n}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    assert_eq!(desk.snapshot(0, &names).len(), 10);
+    for _ in 0..100 {
+        desk.snapshot(0, &[]);
+        assert!(desk.snapshot(0, &names).len() <= 10);
+    }
+    desk.pass(3_601 * SECOND);
+    assert!(desk.engine.nodes().all(|view| view.is_wanted()));
+}

@@ -105,6 +105,7 @@ fn policy() -> impl Strategy<Value = Policy> {
                 attempt_timeout: Duration::from_secs(5),
                 on_removed,
                 max_nodes,
+                max_new_nodes: None,
             },
         )
 }
@@ -553,5 +554,43 @@ proptest! {
         first.run(&ops)?;
         second.run(&ops)?;
         prop_assert_eq!(first.log, second.log);
+    }
+
+    /// Whatever a source that is asked leaves out, and whenever: a name goes only after three answers in a row
+    /// without it, and after the time for which it is kept.
+    #[test]
+    fn a_name_goes_only_after_several_answers_and_a_time(
+        seed: u64,
+        answers in prop::collection::vec((prop::collection::vec(1..NODES, 0..NODES), ms(0..9_000), any::<bool>()), 1..80),
+    ) {
+        let keep_for = Duration::from_secs(10);
+        let mut engine = Engine::new(Some(name(OWN)), Policy::default(), seed);
+        engine.set_keep_for(provider(0), keep_for);
+        let mut now = Duration::ZERO;
+        let mut absent: BTreeMap<NodeName, (Duration, usize)> = BTreeMap::new();
+        for (nodes, pause, failed) in answers {
+            now += pause;
+            let nodes: Vec<_> = nodes.into_iter().map(name).collect();
+            let input = if failed {
+                Input::Failed { provider: provider(0), error: "no answer".into() }
+            } else {
+                for node in (1..NODES).map(name) {
+                    if nodes.contains(&node) {
+                        absent.remove(&node);
+                    } else {
+                        absent.entry(node).or_insert((now, 0)).1 += 1;
+                    }
+                }
+                Input::Snapshot { provider: provider(0), nodes }
+            };
+            engine.handle(now, input);
+            engine.check_consistency().map_err(TestCaseError::fail)?;
+            while let Some(action) = engine.poll_action() {
+                if let Action::Event(Event::Withdrawn { node, .. }) = action {
+                    let (since, answers) = absent[&node];
+                    prop_assert!(!failed && answers >= 3 && now - since >= keep_for, "{} left", node);
+                }
+            }
+        }
     }
 }

@@ -17,6 +17,7 @@ use rendez::discovery::hosts_file::syntax;
 use rendez::epmd::codec::{Name, NodeType, Registration};
 use rendez::epmd::{Client, Registered, Server, ServerConfig};
 use support::cli::{Done, Running, rendez, run};
+use support::dns_server::{DnsServer, Reply};
 use support::{Lan, beam_command, beam_is_installed};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -182,6 +183,7 @@ async fn the_hosts_of_a_file_come_and_go() {
         ("hosts_file", text(&path)),
         ("port", i64::from(port).into()),
         ("interval", "250ms".into()),
+        ("keep_for", Value::Int(0)),
     ];
     let mut watch = Watch::start("hosts_file", &options);
     watch.until(&["a@127.0.90.1", "z@far"]).await;
@@ -288,6 +290,7 @@ async fn a_program_is_run_again_and_its_failures_are_told() {
             Value::List(vec!["sh".into(), "-c".into(), script.into()]),
         ),
         ("interval", "250ms".into()),
+        ("keep_for", Value::Int(0)),
     ];
     let mut watch = Watch::start("command", &options);
     watch.until(&["a@x"]).await;
@@ -468,4 +471,48 @@ fn addresses_that_are_silent_and_too_few_file_descriptors() {
         "{few:?}"
     );
     assert_eq!(few.json()["untried"], 0, "{few:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_server_that_gives_three_of_six_addresses_makes_nobody_leave() {
+    let addresses = [
+        "127.0.0.1",
+        "127.0.0.2",
+        "127.0.0.3",
+        "127.0.0.4",
+        "127.0.0.5",
+        "127.0.0.6",
+    ];
+    let names = addresses.map(|address| format!("app@{address}"));
+    let names = names.each_ref().map(String::as_str);
+    let server = DnsServer::start();
+    server.set("app.test", Reply::part_of(addresses, 3));
+    let mut watch = Watch::start(
+        "dns",
+        &[
+            ("dns_name", "app.test".into()),
+            ("app_name", "app".into()),
+            ("nameservers", server.address().to_string().into()),
+            ("keep_for", "1s".into()),
+        ],
+    );
+    watch.until(&names).await;
+    let warning = loop {
+        match watch.event().await {
+            Event::Withdrawn { node, .. } => panic!("{node} left"),
+            event => {
+                if let Some((_, warning)) = event.provider_warning() {
+                    break warning;
+                }
+            }
+        }
+    };
+    assert!(warning.contains("3 of 6 names so far"), "{warning}");
+
+    server.set(
+        "app.test",
+        Reply::part_of(addresses[..5].iter().copied(), 3),
+    );
+    watch.until(&names[..5]).await;
+    watch.stop().await;
 }

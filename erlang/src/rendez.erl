@@ -34,7 +34,7 @@
                | {discovered, Name :: binary(), #{provider := binary()}}
                | {withdrawn, Name :: binary(), #{provider := binary()}}
                | {refused, Name :: binary(), #{provider := binary(),
-                                               reason := not_accepted | cluster_full,
+                                               reason := not_accepted | cluster_full | too_many_new,
                                                message := binary()}}
                | {provider_failed, Provider :: binary(), #{message := binary()}}
                | {provider_recovered, Provider :: binary(), #{}}

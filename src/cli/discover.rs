@@ -249,6 +249,18 @@ fn tell(event: &Event, handle: &Handle, output: &Output) -> Result<(), Failure> 
                 json!({"event": "recovered", "provider": name(*provider)}),
             )
         }
+        Event::PartialAnswers { .. } | Event::TooManyNew { .. } => {
+            let Some((provider, warning)) = event.provider_warning() else {
+                return Ok(());
+            };
+            if !output.is_json() {
+                output.warn(&format!("{}: {warning}", name(provider)));
+            }
+            (
+                None,
+                json!({"event": "warning", "provider": name(provider), "warning": warning}),
+            )
+        }
         _ => return Ok(()),
     };
     match line {

@@ -2,7 +2,9 @@
 //!
 //! # What it holds to
 //! - A node is wanted while any provider names it, unless it is the own one or is refused.
-//! - A complete answer replaces what its provider named before. A failed lookup changes nothing.
+//! - A complete answer replaces what its provider named before. A failed lookup changes nothing. A provider
+//!   whose answers may be parts of something larger has a `keep_for`: see [`Engine::set_keep_for`].
+//! - Names that were never seen before are let in at a bounded rate: see [`Policy::max_new_nodes`].
 //! - A node that is wanted and not connected is tried: at once when it is new, after a short random time
 //!   when its connection was lost, and with growing pauses after failures.
 //! - A *fresh sighting* ends such a pause: the node came back after nobody named it, or announced that it
@@ -16,7 +18,9 @@
 //!   is not listed and takes no place.
 //! - A node that is not wanted, not connected, and has no failures to remember is forgotten.
 
+mod absent;
 mod consistency;
+mod newcomers;
 mod node;
 mod turns;
 
@@ -25,6 +29,8 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use self::absent::Absences;
+use self::newcomers::Newcomers;
 use self::node::{Attempt, Node};
 use self::turns::Turns;
 use super::io::{Action, ConnectError, Event, Input, ProviderId, Refusal};
@@ -70,9 +76,10 @@ pub struct Engine {
     /// At most one a node, see [`Node::alarm`].
     alarms: BTreeSet<(Duration, usize)>,
     turns: Turns,
-    /// Nodes refused because the cluster was full, the first one first.
+    /// Nodes refused because the cluster was full or too many new ones came, the first one first.
     without_place: BTreeMap<u64, usize>,
     places: u64,
+    newcomers: Newcomers,
     /// By their index. Those that said nothing yet may be missing.
     providers: Vec<Provider>,
     /// Events and disconnects. Whom to connect to is decided when it is asked.
@@ -96,6 +103,7 @@ struct Provider {
     said: VecDeque<(String, Duration)>,
     /// The failure of now is not said, since it was before; this is when it began.
     unsaid_since: Option<Duration>,
+    absences: Absences,
 }
 
 /// A failure that comes again within this time of being said is no news, nor is that it is over.
@@ -154,6 +162,7 @@ impl Engine {
     pub fn new(own: Option<NodeName>, policy: Policy, seed: u64) -> Self {
         Self {
             own,
+            newcomers: Newcomers::new(policy.max_new_nodes),
             policy,
             dice: Dice::new(seed),
             now: Duration::ZERO,
@@ -231,8 +240,12 @@ impl Engine {
     /// changes by itself. Take all actions first.
     #[must_use]
     pub fn next_wake(&self) -> Option<Duration> {
-        let (at, _) = self.alarms.first()?;
-        Some((*at).min(self.now.saturating_add(LONGEST_SLEEP)))
+        let alarm = self.alarms.first().map(|&(at, _)| at);
+        let newcomer = (!self.without_place.is_empty() && !self.is_full())
+            .then(|| self.newcomers.next(self.now))
+            .flatten();
+        let at = alarm.into_iter().chain(newcomer).min()?;
+        Some(at.min(self.now.saturating_add(LONGEST_SLEEP)))
     }
 
     // Providers.
@@ -264,6 +277,8 @@ impl Engine {
         self.provider(provider).names_self = false;
         self.stamp = self.stamp.wrapping_add(1);
         let stamp = self.stamp;
+        let answered = names.len();
+        let returns = self.names_present(provider, &names);
         let mut news = Vec::new();
         for name in names {
             match self.index.get(&name) {
@@ -282,7 +297,7 @@ impl Engine {
             .filter(|(_, node)| node.named_by.contains(provider) && node.stamp != stamp)
             .map(|(id, _)| id)
             .collect();
-        for id in missing {
+        for id in self.names_absent(provider, missing, answered, returns) {
             self.withdraw(id, provider);
         }
         // A thousand nodes that start with the same list are not to knock at the same door first.
@@ -322,6 +337,10 @@ impl Engine {
         let mut refusal = None;
         if !named {
             refusal = self.judge(&name, known);
+            if refusal == Some(Refusal::TooManyNew) && self.newcomers.tells(self.now) {
+                let per_hour = self.policy.max_new_nodes.unwrap_or(usize::MAX);
+                self.say(Event::TooManyNew { provider, per_hour });
+            }
             if refusal.is_some() {
                 self.counters.refused += 1;
                 let remembered = self.nodes.len() - self.counted;
@@ -366,7 +385,7 @@ impl Engine {
     }
 
     /// Why a node that is newly named is not let in.
-    fn judge(&self, name: &NodeName, known: Option<usize>) -> Option<Refusal> {
+    fn judge(&mut self, name: &NodeName, known: Option<usize>) -> Option<Refusal> {
         // One that is connected, or remembered for its failures, has a place of its own already; but others
         // may have connected more nodes than there are places.
         let taken = match known {
@@ -377,6 +396,11 @@ impl Engine {
             Some(Refusal::NotAccepted)
         } else if self.policy.max_nodes.is_some_and(|max| taken >= max) {
             Some(Refusal::ClusterFull)
+        } else if known.is_none()
+            && self.policy.max_connecting > 0
+            && !self.newcomers.admit(self.now, name)
+        {
+            Some(Refusal::TooManyNew)
         } else {
             None
         }
@@ -417,6 +441,7 @@ impl Engine {
             return;
         }
         node.lease(provider, None);
+        node.missed.retain(|missed| missed.provider != provider);
         let refused = node.refused.is_some();
         if node.named_by.is_empty() {
             node.first_named = None;
@@ -438,9 +463,13 @@ impl Engine {
     /// Lets in who was refused for want of a place, while there are places.
     fn give_places(&mut self) {
         while !self.is_full() {
-            let Some((_, id)) = self.without_place.pop_first() else {
+            let Some((_, &id)) = self.without_place.first_key_value() else {
                 return;
             };
+            if !self.newcomers.admit(self.now, &self.nodes[id].name) {
+                return;
+            }
+            self.without_place.pop_first();
             let node = &mut self.nodes[id];
             node.place = None;
             node.refused = None;
@@ -685,7 +714,7 @@ impl Engine {
             self.turns.leave(turn);
         }
 
-        if node.refused == Some(Refusal::ClusterFull) {
+        if node.refused.is_some_and(Refusal::waits_for_room) {
             node.place.get_or_insert_with(|| {
                 self.places += 1;
                 self.without_place.insert(self.places, id);

@@ -192,6 +192,53 @@ pub enum Event {
         /// Who recovered.
         provider: ProviderId,
     },
+    /// A provider's answers are ever different parts of something larger. Said once for each provider. The
+    /// names that one answer leaves out are kept until their absence cannot be chance.
+    PartialAnswers {
+        /// Who answers so.
+        provider: ProviderId,
+        /// How many nodes its answers have named so far.
+        named: usize,
+        /// How many of them are in its last answer.
+        answered: usize,
+    },
+    /// Providers name more new nodes than [`Policy::max_new_nodes`](super::Policy::max_new_nodes) lets in. Said
+    /// at most once an hour.
+    TooManyNew {
+        /// Who named one too many.
+        provider: ProviderId,
+        /// How many are let in each hour.
+        per_hour: usize,
+    },
+}
+
+impl Event {
+    /// What people should know about a provider, with the provider, if this is a warning about one.
+    #[must_use]
+    pub fn provider_warning(&self) -> Option<(ProviderId, String)> {
+        match *self {
+            Self::PartialAnswers {
+                provider,
+                named,
+                answered,
+            } => Some((
+                provider,
+                format!(
+                    "each answer is another part of what the source knows: {answered} of {named} names so far; a \
+                     name is removed only after it was missing from many answers in a row. Let the source answer \
+                     in full, or make keep_for longer than its records live"
+                ),
+            )),
+            Self::TooManyNew { provider, per_hour } => Some((
+                provider,
+                format!(
+                    "too many new nodes: only {per_hour} that were never seen before are let in each hour, since \
+                     their names stay in the atom table for ever; check the source, or raise max_new_nodes"
+                ),
+            )),
+            _ => None,
+        }
+    }
 }
 
 /// Why a named node is not connected to.
@@ -204,13 +251,24 @@ pub enum Refusal {
     /// The cluster has `max_nodes` already. It is let in when there is room.
     #[error("max_nodes is reached")]
     ClusterFull,
+    /// More new nodes than `max_new_nodes` came. It is let in when there is room.
+    #[error("max_new_nodes is reached")]
+    TooManyNew,
+}
+
+impl Refusal {
+    /// Whether the node is let in as soon as there is room.
+    #[must_use]
+    pub fn waits_for_room(self) -> bool {
+        matches!(self, Self::ClusterFull | Self::TooManyNew)
+    }
 }
 
 /// Why a connection was not made: the cause and, where there is one, the remedy.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConnectError {
     /// One word for programs and metrics: `refused`, `cookie`, `no_epmd`, `not_registered`, `unreachable`,
-    /// `name_resolution`, `timeout`, `name_kind`, `invalid_name`, `self`, `tls`, `failed`.
+    /// `name_resolution`, `timeout`, `name_kind`, `invalid_name`, `self`, `left`, `tls`, `failed`.
     pub reason: String,
     /// A sentence for people.
     pub message: String,
@@ -218,11 +276,15 @@ pub struct ConnectError {
 
 impl ConnectError {
     /// Whether every further attempt must fail in the same way: the name is not one that this node can ever
-    /// connect to (`name_kind`, `invalid_name`), or it is this node itself (`self`). Such a node is tried again
+    /// connect to (`name_kind`, `invalid_name`), it is this node itself (`self`), or one of the two has left the
+    /// cluster (`left`). Such a node is tried again
     /// only after a fresh sighting, or when the user asks for it.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
-        matches!(self.reason.as_str(), "name_kind" | "invalid_name" | "self")
+        matches!(
+            self.reason.as_str(),
+            "name_kind" | "invalid_name" | "self" | "left"
+        )
     }
 }
 

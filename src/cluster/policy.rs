@@ -52,6 +52,10 @@ pub struct Policy {
     /// or not yet forgotten after failures. It bounds the connections and the memory that a provider gone
     /// wild can cost. `None`: no limit. Default: 10,000, which no full mesh of BEAM nodes comes near.
     pub max_nodes: Option<usize>,
+    /// How many nodes that were never seen before are let in each hour; ten times as many at once. Each name
+    /// that is connected to becomes an atom of the BEAM, which is never freed, so this bounds what a provider
+    /// gone wild can do to the atom table over time. `None`: no limit. At least 1. Default: 1,000.
+    pub max_new_nodes: Option<usize>,
 }
 
 impl Default for Policy {
@@ -66,6 +70,7 @@ impl Default for Policy {
             attempt_timeout: Duration::from_secs(150),
             on_removed: OnRemoved::Keep,
             max_nodes: Some(10_000),
+            max_new_nodes: Some(1_000),
         }
     }
 }

@@ -263,6 +263,7 @@ fn dns(section: &mut Section) -> DnsConfig {
     set(&mut config.nameservers, section.nameservers("nameservers"));
     set(&mut config.lookup_timeout, section.span("lookup_timeout"));
     set(&mut config.interval, section.span("interval"));
+    set(&mut config.keep_for, section.span("keep_for"));
     config
 }
 
@@ -342,6 +343,7 @@ fn epmd(section: &mut Section) -> EpmdConfig {
     set(&mut config.hosts, section.texts("hosts"));
     config.port = section.count("port");
     set(&mut config.interval, section.span("interval"));
+    set(&mut config.keep_for, section.span("keep_for"));
     set(&mut config.timeout, section.span("timeout"));
     config
 }
@@ -353,6 +355,7 @@ fn hosts_file(section: &mut Section) -> HostsFileConfig {
         ..HostsFileConfig::default()
     };
     set(&mut config.interval, section.span("interval"));
+    set(&mut config.keep_for, section.span("keep_for"));
     set(&mut config.timeout, section.span("timeout"));
     config
 }
@@ -361,6 +364,7 @@ fn subnet(section: &mut Section) -> SubnetConfig {
     let mut config = SubnetConfig::new(section.cidrs("cidr").unwrap_or_default());
     config.port = section.count("port");
     set(&mut config.interval, section.span("interval"));
+    set(&mut config.keep_for, section.span("keep_for"));
     set(&mut config.timeout, section.span("timeout"));
     set(&mut config.rescan_interval, section.span("rescan_interval"));
     set(&mut config.limits.concurrency, section.count("concurrency"));
@@ -381,6 +385,7 @@ fn file(section: &mut Section) -> FileConfig {
 fn command(section: &mut Section) -> CommandConfig {
     let mut config = CommandConfig::new(section.command("command").unwrap_or_default());
     set(&mut config.interval, section.span("interval"));
+    set(&mut config.keep_for, section.span("keep_for"));
     set(&mut config.timeout, section.span("timeout"));
     config
 }
@@ -392,6 +397,7 @@ fn http(section: &mut Section) -> HttpConfig {
     config.cacert = section.path("cacert");
     set(&mut config.timeout, section.span("timeout"));
     set(&mut config.interval, section.span("interval"));
+    set(&mut config.keep_for, section.span("keep_for"));
     config
 }
 
@@ -446,6 +452,7 @@ fn ec2(section: &mut Section) -> Ec2Config {
         _ => ec2::HostType::Ip,
     };
     set(&mut config.interval, section.span("interval"));
+    set(&mut config.keep_for, section.span("keep_for"));
     set(&mut config.timeout, section.span("timeout"));
     config
 }
@@ -459,6 +466,7 @@ fn rancher(section: &mut Section) -> RancherConfig {
     };
     set(&mut config.endpoint, section.text("endpoint"));
     set(&mut config.interval, section.span("interval"));
+    set(&mut config.keep_for, section.span("keep_for"));
     set(&mut config.timeout, section.span("timeout"));
     config
 }
@@ -472,6 +480,10 @@ fn policy(section: &mut Section) -> Policy {
     set(
         &mut policy.max_nodes,
         section.count_or_infinity("max_nodes"),
+    );
+    set(
+        &mut policy.max_new_nodes,
+        section.count_or_infinity("max_new_nodes"),
     );
     set(&mut policy.max_connecting, section.count("max_connecting"));
     set(&mut policy.on_removed, section.removal("on_removed"));

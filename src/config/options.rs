@@ -5,6 +5,15 @@
 use super::schema::Default::{Required, Value, Words};
 use super::schema::{Group, Opt, Takes};
 
+/// The option of every provider that is asked again and again.
+const KEEP_FOR: Opt = Opt {
+    name: "keep_for",
+    takes: Takes::SpanOrZero,
+    default: Value("30s"),
+    doc: "How long a name is kept that the answers leave out. It goes after it was also missing from three complete answers in a row, and never while the source fails. 0 is for a source whose answers are always whole.",
+    example: "2m",
+};
+
 /// The providers that `via` takes.
 pub const PROVIDERS: &[Group] = &[
     Group {
@@ -97,6 +106,7 @@ pub const PROVIDERS: &[Group] = &[
                 doc: "The longest time between two lookups. They come sooner when the answer's TTL is shorter or the cluster changes.",
                 example: "10",
             },
+            KEEP_FOR,
         ],
     },
     Group {
@@ -253,6 +263,7 @@ pub const PROVIDERS: &[Group] = &[
                 doc: "The longest time between two looks.",
                 example: "10",
             },
+            KEEP_FOR,
             Opt {
                 name: "timeout",
                 takes: Takes::Span,
@@ -293,6 +304,7 @@ pub const PROVIDERS: &[Group] = &[
                 doc: "The longest time between two looks, at the file and at the hosts.",
                 example: "10",
             },
+            KEEP_FOR,
             Opt {
                 name: "timeout",
                 takes: Takes::Span,
@@ -331,6 +343,7 @@ pub const PROVIDERS: &[Group] = &[
                 doc: "The time between two looks at the hosts that were found.",
                 example: "10",
             },
+            KEEP_FOR,
             Opt {
                 name: "timeout",
                 takes: Takes::Span,
@@ -414,6 +427,7 @@ pub const PROVIDERS: &[Group] = &[
                 doc: "The longest time between two runs. At first and after a change they come sooner.",
                 example: "30s",
             },
+            KEEP_FOR,
             Opt {
                 name: "timeout",
                 takes: Takes::Span,
@@ -470,6 +484,7 @@ pub const PROVIDERS: &[Group] = &[
                 doc: "The longest time between two questions, unless the server asks for a longer one by Retry-After.",
                 example: "10",
             },
+            KEEP_FOR,
         ],
     },
     Group {
@@ -648,6 +663,7 @@ pub const PROVIDERS: &[Group] = &[
                 doc: "The longest time between two looks. EC2 limits how often an account may ask: the larger the cluster, the longer it should be.",
                 example: "1m",
             },
+            KEEP_FOR,
             Opt {
                 name: "timeout",
                 takes: Takes::Span,
@@ -697,6 +713,7 @@ pub const PROVIDERS: &[Group] = &[
                 doc: "The longest time between two looks.",
                 example: "10s",
             },
+            KEEP_FOR,
             Opt {
                 name: "timeout",
                 takes: Takes::Span,
@@ -758,6 +775,13 @@ pub const CLUSTER: &[Opt] = &[
         example: "200",
     },
     Opt {
+        name: "max_new_nodes",
+        takes: Takes::CountOrInfinity { min: 1 },
+        default: Value("1000"),
+        doc: "How many nodes that were never seen before are let in each hour; ten times as many at once. Each name that is connected to stays in the atom table of the BEAM for ever, so this bounds what a source gone wild can do to it.",
+        example: "5000",
+    },
+    Opt {
         name: "max_connecting",
         takes: Takes::Count {
             min: 0,
@@ -778,7 +802,7 @@ pub const CLUSTER: &[Opt] = &[
         name: "on_removed",
         takes: Takes::Removal,
         default: Value("keep"),
-        doc: "What becomes of the connection to a node that no provider names any longer: it is kept for as long as the node lives, or ended after a grace, unless the node is named again or goes by itself before.",
+        doc: "What becomes of the connection to a node that no provider names any longer. keep: it stays for as long as the node lives. disconnect: after the grace the node is asked to leave, as soon as no node that stays names it, so that no other connection is harmed (docs/leaving.md). It is not connected again before a provider names it anew.",
         example: "disconnect:30s",
     },
     Opt {

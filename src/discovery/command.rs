@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::names::{self, MAX_BYTES};
-use super::polling::{Answer, Poll, PollError, Polling};
+use super::polling::{Answer, KEEP_FOR, Poll, PollError, Polling};
 use crate::name::NodeName;
 
 /// When a program is run again that printed nothing where it had printed names before.
@@ -31,6 +31,8 @@ pub struct CommandConfig {
     pub command: Vec<String>,
     /// The longest time between two runs.
     pub interval: Duration,
+    /// How long a name is kept that the answers leave out. Default: [`KEEP_FOR`].
+    pub keep_for: Duration,
     /// How long a run may take.
     pub timeout: Duration,
 }
@@ -52,6 +54,7 @@ impl CommandConfig {
         Self {
             command: command.into_iter().map(Into::into).collect(),
             interval: Duration::from_secs(10),
+            keep_for: KEEP_FOR,
             timeout: Duration::from_secs(5),
         }
     }
@@ -73,7 +76,7 @@ pub fn command(config: &CommandConfig) -> Result<Polling<Program>, String> {
         return Err("command is empty; name a program".into());
     };
     let source = Program::new(program, arguments, config.timeout);
-    Ok(Polling::new(source, config.interval))
+    Ok(Polling::new(source, config.interval).keeping(config.keep_for))
 }
 
 /// Runs a program; see [`command`].

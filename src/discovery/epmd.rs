@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::Context;
 use super::address::plain;
-use super::polling::{Answer, Poll, PollError, Polling};
+use super::polling::{Answer, KEEP_FOR, Poll, PollError, Polling};
 use crate::epmd::codec::{Name, NodeType};
 use crate::epmd::{Client, EpmdError, port_from_env};
 use crate::name::NodeName;
@@ -44,6 +44,8 @@ pub struct EpmdConfig {
     pub port: Option<u16>,
     /// The longest time between two looks.
     pub interval: Duration,
+    /// How long a name is kept that the answers leave out. Default: [`KEEP_FOR`].
+    pub keep_for: Duration,
     /// How long a host may take to answer one question.
     pub timeout: Duration,
 }
@@ -54,6 +56,7 @@ impl Default for EpmdConfig {
             hosts: vec!["localhost".into()],
             port: None,
             interval: Duration::from_secs(5),
+            keep_for: KEEP_FOR,
             timeout: Duration::from_secs(2),
         }
     }
@@ -72,7 +75,7 @@ impl Default for EpmdConfig {
 /// A sentence for the user if `hosts` is empty, a host cannot be part of a node name, or
 /// `ERL_EPMD_PORT` is needed and is no port.
 pub fn epmd(config: &EpmdConfig, context: &Context) -> Result<Polling<Epmd>, String> {
-    Ok(Polling::new(Epmd::new(config, context)?, config.interval))
+    Ok(Polling::new(Epmd::new(config, context)?, config.interval).keeping(config.keep_for))
 }
 
 /// Asks EPMD on hosts; see [`epmd`].

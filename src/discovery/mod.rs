@@ -41,6 +41,7 @@ pub use self_only::SelfOnly;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::name::NodeName;
 use crate::secret::Secret;
@@ -59,6 +60,13 @@ pub trait Provider: Send + 'static {
     /// default, if there is nothing.
     fn warning(&self) -> Option<String> {
         None
+    }
+
+    /// How long a name is kept that its complete answers leave out. Zero, the default, is for a source whose
+    /// answers are exact: a watch, a file, a list. One that is asked again and again may answer with a part,
+    /// with an old record, or without a node that is just starting.
+    fn keep_for(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// Looks for peers and tells `feed`, until [`Signal::Stop`].

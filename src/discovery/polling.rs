@@ -77,7 +77,12 @@ pub struct PollError(pub String);
 pub struct Polling<P> {
     source: P,
     pace: Pace,
+    keep_for: Duration,
 }
+
+/// How long the sources that are asked keep a name that their answers leave out, unless configured. Several
+/// answers fit into it at the usual intervals.
+pub const KEEP_FOR: Duration = Duration::from_secs(30);
 
 impl<P: Poll> Polling<P> {
     /// Asks `source` at least every `interval`.
@@ -85,7 +90,14 @@ impl<P: Poll> Polling<P> {
         Self {
             source,
             pace: Pace::new(interval),
+            keep_for: Duration::ZERO,
         }
+    }
+
+    /// Has a name kept for this long after the answers began to leave it out.
+    #[must_use]
+    pub fn keeping(self, keep_for: Duration) -> Self {
+        Self { keep_for, ..self }
     }
 
     async fn run(mut self, mut feed: Feed) {
@@ -121,6 +133,10 @@ impl<P: Poll> Polling<P> {
 impl<P: Poll> Provider for Polling<P> {
     fn kind(&self) -> &'static str {
         self.source.kind()
+    }
+
+    fn keep_for(&self) -> Duration {
+        self.keep_for
     }
 
     fn run(self: Box<Self>, feed: Feed) -> Running {

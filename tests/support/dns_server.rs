@@ -25,6 +25,8 @@ use tokio::sync::oneshot;
 pub enum Reply {
     /// Addresses: those of the family that is asked for; none of it is an empty answer.
     Addresses(Vec<IpAddr>),
+    /// So many of the IPv4 addresses, other ones each time, in turn.
+    PartOf(Vec<IpAddr>, usize),
     /// Services: SRV records, each a target and its port.
     Services(Vec<(String, u16)>),
     /// Names: PTR records.
@@ -49,6 +51,12 @@ impl Reply {
     pub fn addresses<'a>(addresses: impl IntoIterator<Item = &'a str>) -> Self {
         let parsed = addresses.into_iter().map(|text| text.parse().unwrap());
         Self::Addresses(parsed.collect())
+    }
+
+    /// So many of the addresses at a time.
+    pub fn part_of<'a>(addresses: impl IntoIterator<Item = &'a str>, count: usize) -> Self {
+        let parsed = addresses.into_iter().map(|text| text.parse().unwrap());
+        Self::PartOf(parsed.collect(), count)
     }
 
     /// Services from targets and their ports.
@@ -92,6 +100,8 @@ struct Zone {
     /// Replies to questions for one type, which go before the others.
     typed: HashMap<(String, String), Reply>,
     ttl: u32,
+    /// Where the next [`Reply::PartOf`] begins.
+    part: usize,
     lose: u32,
     /// Says nothing to the next so many questions for this type.
     lose_of: (u32, String),
@@ -322,6 +332,15 @@ impl Handler {
                 reply => break reply.cloned().unwrap_or(Reply::NoName),
             }
         };
+        let reply = match reply {
+            Reply::PartOf(addresses, count) if record_type == RecordType::A => {
+                let part = addresses.iter().cycle().skip(zone.part).take(count);
+                let part = part.copied().collect();
+                zone.part = (zone.part + count) % addresses.len();
+                Reply::Addresses(part)
+            }
+            other => other,
+        };
         match reply {
             Reply::Addresses(addresses) => {
                 let records = addresses
@@ -357,6 +376,7 @@ impl Handler {
             }
             Reply::Services(_)
             | Reply::Names(_)
+            | Reply::PartOf(..)
             | Reply::NoData
             | Reply::Alias(_)
             | Reply::Rewritten(_) => {}

@@ -168,6 +168,15 @@ fn event<'a>(env: Env<'a>, event: &Event, sources: &[Source]) -> (Atom, Term<'a>
             atoms::provider_recovered(),
             map.with(atoms::provider(), name_of(sources, *provider)),
         ),
+        Event::PartialAnswers { .. } | Event::TooManyNew { .. } => {
+            let warning = event.provider_warning();
+            let provider = warning.as_ref().map(|(provider, _)| *provider);
+            (
+                atoms::provider_warning(),
+                map.with_some(atoms::provider(), provider.map(|p| name_of(sources, p)))
+                    .with_some(atoms::message(), warning.map(|(_, message)| message)),
+            )
+        }
         // The set may grow; what we have no word for is told under this one.
         _ => (
             atoms::other(),
@@ -190,6 +199,7 @@ fn refusal(refusal: Refusal) -> Atom {
     match refusal {
         Refusal::NotAccepted => atoms::not_accepted(),
         Refusal::ClusterFull => atoms::cluster_full(),
+        Refusal::TooManyNew => atoms::too_many_new(),
         _ => atoms::other(),
     }
 }

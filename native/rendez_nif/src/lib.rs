@@ -35,7 +35,7 @@ mod atoms {
         named_by, named_for_ms, state_for_ms, failures, restarts, age_ms, connecting, counters, uptime_ms, own,
         port, warning, names_self, count,
         // Why a node is refused.
-        not_accepted, cluster_full, other,
+        not_accepted, cluster_full, too_many_new, other,
         // How a node stands. `connecting`, `connected` and `refused` are above.
         known, waiting, idle,
         // Counters.

@@ -304,9 +304,15 @@ impl<O: Outlet> Driver<O> {
         let (done_sender, done) = watch::channel(());
         let seed = setup.seed.unwrap_or_else(rand::random);
         let names = sources.iter().map(|source| source.name().to_owned());
+        let mut engine = Engine::new(setup.own, setup.policy, seed);
+        for (index, source) in sources.iter().enumerate() {
+            if let Some(id) = ProviderId::new(index) {
+                engine.set_keep_for(id, source.keep_for());
+            }
+        }
         let driver = Self {
             reporter: Reporter::new(names.collect()),
-            engine: Engine::new(setup.own, setup.policy, seed),
+            engine,
             ports: Ports::default(),
             outlet,
             inbox: Arc::clone(&inbox),

@@ -32,6 +32,7 @@ pub struct Source {
     kind: &'static str,
     make: Make,
     warning: Option<String>,
+    keep_for: Duration,
 }
 
 impl Source {
@@ -49,6 +50,7 @@ impl Source {
             kind,
             make: Arc::new(make),
             warning: None,
+            keep_for: Duration::ZERO,
         }
     }
 
@@ -60,6 +62,7 @@ impl Source {
             kind: External.kind(),
             make: Arc::new(|| Ok(Box::new(External))),
             warning: None,
+            keep_for: Duration::ZERO,
         }
     }
 
@@ -68,6 +71,20 @@ impl Source {
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
+    }
+
+    /// Has its names kept for this long after its answers began to leave them out; see
+    /// [`Provider::keep_for`]. [`sources`] asks the provider itself.
+    #[must_use]
+    pub fn keeping(mut self, keep_for: Duration) -> Self {
+        self.keep_for = keep_for;
+        self
+    }
+
+    /// How long a name is kept that its answers leave out.
+    #[must_use]
+    pub fn keep_for(&self) -> Duration {
+        self.keep_for
     }
 
     /// Its name.
@@ -116,13 +133,15 @@ pub fn sources(config: &ClusterConfig, context: &Context) -> Result<Vec<Source>,
         let source = if let Via::External(module) = via {
             Source::external(module)
         } else {
-            let warning = build(via, context)?.warning();
+            let provider = build(via, context)?;
+            let (warning, keep_for) = (provider.warning(), provider.keep_for());
             let before = sources.iter().filter(|s| s.kind() == via.kind()).count();
             let (via, context) = (via.clone(), context.clone());
             let mut source = Source::new(via.kind(), move || {
                 build(&via, &context).map_err(|error| error.to_string())
             });
             source.warning = warning;
+            source.keep_for = keep_for;
             match before {
                 0 => source,
                 _ => {

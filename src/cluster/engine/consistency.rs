@@ -45,7 +45,7 @@ impl Engine {
             "nodes without a place"
         );
         ensure!(
-            self.is_full() || self.without_place.is_empty(),
+            self.is_full() || self.newcomers.is_empty(self.now) || self.without_place.is_empty(),
             "there is a place and someone without one"
         );
         for view in self.providers() {
@@ -89,6 +89,12 @@ impl Engine {
             ensure!(!twice, "two leases of one provider");
         }
         ensure!(
+            node.missed
+                .iter()
+                .all(|missed| node.named_by.contains(missed.provider)),
+            "missed by a provider that does not name the node"
+        );
+        ensure!(
             node.turn.is_some() == (node.lacks_attempt() && node.not_before <= now),
             "turn"
         );
@@ -97,7 +103,7 @@ impl Engine {
             ensure!(turn.retry == (node.failures > 0), "turn of the wrong kind");
         }
         ensure!(
-            node.place.is_some() == (node.refused == Some(Refusal::ClusterFull)),
+            node.place.is_some() == node.refused.is_some_and(Refusal::waits_for_room),
             "place"
         );
         ensure!(node.counted == node.counts(), "counted");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::cluster::{ConnectError, ProviderId, ProviderSet, Refusal};
 use crate::name::NodeName;
 
+use super::absent::Missed;
 use super::turns::Turn;
 
 /// The facts about a node, and what follows from them and is kept up to date by `Engine::reconcile`.
@@ -19,6 +20,8 @@ pub(super) struct Node {
     pub(super) named_by: ProviderSet,
     /// When the announcements end by which it is named. A provider that answers whole has none here.
     pub(super) leases: Vec<Lease>,
+    /// The answers that left it out, of those providers that name it nonetheless.
+    pub(super) missed: Vec<Missed>,
     /// When it was first named since it was last named by nobody.
     pub(super) first_named: Option<Duration>,
     /// Why it is not wanted although it is named.
@@ -50,7 +53,7 @@ pub(super) struct Node {
     // What follows.
     /// Its place in the queue of those to connect to.
     pub(super) turn: Option<Turn>,
-    /// Its place in the queue of those refused because the cluster was full.
+    /// Its place in the queue of those refused for want of room.
     pub(super) place: Option<u64>,
     /// When to disconnect it.
     pub(super) cut_at: Option<Duration>,
@@ -84,6 +87,7 @@ impl Node {
             name,
             named_by: ProviderSet::default(),
             leases: Vec::new(),
+            missed: Vec::new(),
             first_named: None,
             refused: None,
             connected: None,
@@ -148,6 +152,22 @@ impl Node {
             }
             (None, None) => {}
         }
+    }
+
+    /// Notes that a complete answer of the provider, which names it, leaves it out.
+    pub(super) fn miss(&mut self, provider: ProviderId, now: Duration) -> Missed {
+        let known = self.missed.iter().position(|m| m.provider == provider);
+        let index = known.unwrap_or_else(|| {
+            self.missed.push(Missed {
+                provider,
+                since: now,
+                answers: 0,
+            });
+            self.missed.len() - 1
+        });
+        let missed = &mut self.missed[index];
+        missed.answers = missed.answers.saturating_add(1);
+        *missed
     }
 
     /// The next moment at which something about it changes by itself.

@@ -124,6 +124,11 @@ impl Reporter {
             Event::ProviderNotice { provider, message } => {
                 self.provider_warning(*provider, message);
             }
+            Event::PartialAnswers { .. } | Event::TooManyNew { .. } => {
+                if let Some((provider, warning)) = event.provider_warning() {
+                    self.provider_warning(provider, &warning);
+                }
+            }
             Event::ProviderRecovered { provider } => {
                 let line = self.providers.recovered(now, *provider);
                 self.lines.push_back(line);

@@ -135,6 +135,7 @@ impl Names {
         let reason = match why {
             Refusal::NotAccepted => "not_accepted",
             Refusal::ClusterFull => "cluster_full",
+            Refusal::TooManyNew => "too_many_new",
         };
         Line::new(level, "refused", "not connected to", text)
             .node(node)

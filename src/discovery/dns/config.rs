@@ -10,6 +10,7 @@ use hickory_resolver::proto::rr::{self, Name};
 use crate::discovery::Context;
 use crate::discovery::address::plain;
 use crate::discovery::host_template::{HostTemplate, address_in};
+use crate::discovery::polling::KEEP_FOR;
 use crate::name::NodeName;
 
 /// What the `dns` provider can be told.
@@ -48,6 +49,8 @@ pub struct DnsConfig {
     pub lookup_timeout: Duration,
     /// The longest time between two lookups; see [`Pace`](crate::discovery::polling::Pace).
     pub interval: Duration,
+    /// How long a name is kept that the answers leave out. Default: [`KEEP_FOR`].
+    pub keep_for: Duration,
     /// Where the system keeps its resolver configuration and hosts.
     pub files: SystemFiles,
 }
@@ -72,6 +75,7 @@ impl DnsConfig {
             nameservers: Vec::new(),
             lookup_timeout: Self::LOOKUP_TIMEOUT,
             interval: Self::INTERVAL,
+            keep_for: KEEP_FOR,
             files: SystemFiles::default(),
         }
     }

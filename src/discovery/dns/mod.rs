@@ -88,8 +88,8 @@ pub fn provider(
     config: &DnsConfig,
     context: &Context,
 ) -> Result<Box<dyn Provider>, InvalidDnsConfig> {
-    let interval = config.interval;
-    Ok(Box::new(Polling::new(Dns::new(config, context)?, interval)))
+    let polling = Polling::new(Dns::new(config, context)?, config.interval);
+    Ok(Box::new(polling.keeping(config.keep_for)))
 }
 
 /// Looks every name up once, and waits for all of them.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::discovery::polling::KEEP_FOR;
+
 /// Which instances are peers, and what their nodes are called.
 ///
 /// ```
@@ -31,6 +33,8 @@ pub struct Ec2Config {
     pub endpoint: Option<String>,
     /// The longest time between two looks.
     pub interval: Duration,
+    /// How long a name is kept that the answers leave out. Default: [`KEEP_FOR`].
+    pub keep_for: Duration,
     /// How long one request may take.
     pub timeout: Duration,
 }
@@ -45,6 +49,7 @@ impl Default for Ec2Config {
             app_name: None,
             endpoint: None,
             interval: Duration::from_secs(15),
+            keep_for: KEEP_FOR,
             timeout: Duration::from_secs(5),
         }
     }

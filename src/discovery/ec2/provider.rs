@@ -41,7 +41,7 @@ const THROTTLED_MOST: Duration = Duration::from_secs(300);
 /// one, or there is no `app_name`.
 pub fn ec2(config: &Ec2Config, context: &Context) -> Result<Polling<Ec2>, String> {
     let source = Ec2::new(config, context, Environment::Process)?;
-    Ok(Polling::new(source, config.interval))
+    Ok(Polling::new(source, config.interval).keeping(config.keep_for))
 }
 
 /// Asks EC2; see [`ec2`].

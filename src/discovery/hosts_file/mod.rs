@@ -24,6 +24,8 @@ pub struct HostsFileConfig {
     pub port: Option<u16>,
     /// The longest time between two looks, at the file and at its hosts.
     pub interval: Duration,
+    /// How long a name is kept that the answers leave out. Default: [`KEEP_FOR`](super::polling::KEEP_FOR).
+    pub keep_for: Duration,
     /// How long a host may take to answer one question.
     pub timeout: Duration,
 }
@@ -33,6 +35,7 @@ impl Default for HostsFileConfig {
         let EpmdConfig {
             port,
             interval,
+            keep_for,
             timeout,
             ..
         } = EpmdConfig::default();
@@ -40,6 +43,7 @@ impl Default for HostsFileConfig {
             hosts_file: None,
             port,
             interval,
+            keep_for,
             timeout,
         }
     }
@@ -78,10 +82,7 @@ pub fn hosts_file(
     config: &HostsFileConfig,
     context: &Context,
 ) -> Result<Polling<HostsFile>, String> {
-    Ok(Polling::new(
-        HostsFile::new(config, context)?,
-        config.interval,
-    ))
+    Ok(Polling::new(HostsFile::new(config, context)?, config.interval).keeping(config.keep_for))
 }
 
 /// Reads `.hosts.erlang` and asks its hosts; see [`hosts_file`].

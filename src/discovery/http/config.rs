@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::discovery::polling::KEEP_FOR;
 use crate::secret::Secret;
 
 /// Which URL, how to ask for it, and how often.
@@ -20,6 +21,8 @@ pub struct HttpConfig {
     pub timeout: Duration,
     /// The longest time between two questions.
     pub interval: Duration,
+    /// How long a name is kept that the answers leave out. Default: [`KEEP_FOR`].
+    pub keep_for: Duration,
 }
 
 impl HttpConfig {
@@ -32,6 +35,7 @@ impl HttpConfig {
             cacert: None,
             timeout: Duration::from_secs(5),
             interval: Duration::from_secs(5),
+            keep_for: KEEP_FOR,
         }
     }
 }

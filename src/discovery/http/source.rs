@@ -33,7 +33,7 @@ const REDIRECTS: usize = 5;
 /// # Errors
 /// A sentence for the user if `url`, `header` or `token` is none, or `cacert` cannot be read.
 pub fn http(config: &HttpConfig) -> Result<Polling<NamesAtUrl>, String> {
-    Ok(Polling::new(NamesAtUrl::new(config)?, config.interval))
+    Ok(Polling::new(NamesAtUrl::new(config)?, config.interval).keeping(config.keep_for))
 }
 
 /// Asks for names at a URL; see [`http()`].

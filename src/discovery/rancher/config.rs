@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::discovery::polling::KEEP_FOR;
+
 /// Which containers are peers, and what their nodes are called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RancherConfig {
@@ -15,6 +17,8 @@ pub struct RancherConfig {
     pub endpoint: String,
     /// The longest time between two looks.
     pub interval: Duration,
+    /// How long a name is kept that the answers leave out. Default: [`KEEP_FOR`].
+    pub keep_for: Duration,
     /// How long one request may take.
     pub timeout: Duration,
 }
@@ -27,6 +31,7 @@ impl Default for RancherConfig {
             app_name: None,
             endpoint: "http://rancher-metadata".into(),
             interval: Duration::from_secs(5),
+            keep_for: KEEP_FOR,
             timeout: Duration::from_secs(2),
         }
     }

@@ -24,10 +24,7 @@ const MOST: usize = 16 << 20;
 /// # Errors
 /// A sentence for the user if a name or the endpoint cannot be one, or there is no `app_name`.
 pub fn rancher(config: &RancherConfig, context: &Context) -> Result<Polling<Rancher>, String> {
-    Ok(Polling::new(
-        Rancher::new(config, context)?,
-        config.interval,
-    ))
+    Ok(Polling::new(Rancher::new(config, context)?, config.interval).keeping(config.keep_for))
 }
 
 /// Asks Rancher's metadata; see [`rancher`].

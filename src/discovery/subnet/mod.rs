@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::epmd::{Asked, Epmd};
-use super::polling::jitter;
+use super::polling::{KEEP_FOR, jitter};
 use super::{Context, Feed, Observation, Provider, Running, Signal};
 use crate::epmd::port_from_env;
 use crate::name::NodeName;
@@ -42,6 +42,8 @@ pub struct SubnetConfig {
     pub limits: Limits,
     /// The time between two looks at the hosts that were found.
     pub interval: Duration,
+    /// How long a name is kept that the answers leave out. Default: [`KEEP_FOR`].
+    pub keep_for: Duration,
     /// How long EPMD on such a host may take to answer one question.
     pub timeout: Duration,
     /// The time between the end of a scan and the next.
@@ -56,6 +58,7 @@ impl SubnetConfig {
             port: None,
             limits: Limits::default(),
             interval: Duration::from_secs(5),
+            keep_for: KEEP_FOR,
             timeout: Duration::from_secs(2),
             rescan_interval: Duration::from_secs(600),
         }
@@ -297,6 +300,10 @@ impl Subnet {
 impl Provider for Subnet {
     fn kind(&self) -> &'static str {
         "subnet"
+    }
+
+    fn keep_for(&self) -> Duration {
+        self.config.keep_for
     }
 
     fn run(self: Box<Self>, feed: Feed) -> Running {
