@@ -11,7 +11,7 @@
 -module(rendez).
 
 -export([start_link/1, start_cluster/1, stop_cluster/1, child_spec/1]).
--export([status/1, peers/1, subscribe/1, unsubscribe/1, refresh/1, resolve/1, providers/0]).
+-export([status/1, peers/1, subscribe/1, unsubscribe/1, refresh/1, leave/0, leave/1, resolve/1, providers/0]).
 
 -export_type([name/0, cluster/0, options/0, event/0, status/0]).
 
@@ -46,6 +46,10 @@
 %% absent where no provider named the node. `retry_in_ms' is absent where there will be no further attempt.
 
 -type status() :: #{atom() => term()}.
+%% `left' says whether this node has left ({@link leave/1}, or because it was removed). `removed' lists the nodes that
+%% no provider names any longer and that have left, `removing' those that are still connected, with the reason. A
+%% named node that said goodbye is `idle', with the reason `left'.
+%%
 %% `providers' is a list of maps, one a provider: `name', `kind', `nodes' (how many it names), `failures' (in
 %% a row), `restarts', `age_ms' (since it last said something), `message' (its last failure) and `warning'
 %% (what it says of its safety), each absent where there is none, and `counters', a map of what it counts since
@@ -113,10 +117,26 @@ subscribe(Cluster) ->
 unsubscribe(Cluster) ->
     gen_server:call(Cluster, {unsubscribe, self()}).
 
-%% @doc Every provider looks now, and nodes that wait for another attempt get it now.
+%% @doc Every provider looks now, and nodes that wait for another attempt get it now. A node that has left
+%% begins again.
 -spec refresh(cluster()) -> ok.
 refresh(Cluster) ->
     gen_server:call(Cluster, refresh).
+
+%% @doc As {@link leave/1}, for the cluster `rendez'.
+-spec leave() -> ok.
+leave() -> leave(rendez).
+
+%% @doc Takes leave of all nodes and ends the connections to them, without harm to those that stay.
+%%
+%% The providers say goodbye, and so does this node to each connected one, so that Rendez there does not connect
+%% to it again until a provider names it anew. This node connects to nobody until another node connects to it or
+%% {@link refresh/1} is called. May take some seconds. `status' says `left => true' meanwhile.
+%%
+%% All connections end, those of other clusters of this node among them: OTP knows no other way that is safe.
+-spec leave(cluster()) -> ok.
+leave(Cluster) ->
+    gen_server:call(Cluster, leave, infinity).
 
 %% @doc Looks once, connects to nothing, and needs no running cluster.
 %%

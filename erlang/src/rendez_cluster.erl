@@ -26,6 +26,8 @@
 -define(BEGIN_MS, {1000, 60_000}).
 %% How long it is not found out again that a node has another cookie: it writes an error each time.
 -define(COOKIE_MS, 300_000).
+%% How long a node that was asked to leave, and did not, is left alone before it is asked again.
+-define(REMOVE_MS, 5000).
 %% How long a poller that should not have died stays dead.
 -define(POLLER_MS, 1000).
 
@@ -43,6 +45,8 @@
                 pollers = #{} :: #{pid() => rendez_config:provider()},
                 subscribers = #{} :: #{pid() => reference()},
                 up = #{} :: #{node() => visible | hidden},
+                %% The nodes that no provider names any longer and `on_removed' has ended, or would.
+                removed = #{} :: #{binary() => {node(), left | gone | undefined | {done, term()}}},
                 %% The nodes that had another cookie at the last attempt, and when that was found out.
                 cookies = #{} :: #{node() => {Message :: binary(), Found :: integer()}},
                 %% The nodes of which the subscribers heard that they joined, and not that they left.
@@ -163,7 +167,20 @@ handle_call({subscribe, Pid}, _From, #state{subscribers = Subscribers} = State) 
     end;
 handle_call({unsubscribe, Pid}, _From, State) ->
     {reply, ok, unsubscribe(Pid, State)};
+handle_call(refresh, _From, #state{native = undefined} = State) ->
+    case rendez_leave:rejoin() andalso is_alive() of
+        true -> {reply, ok, begin_again(State)};
+        false -> {reply, ok, State}
+    end;
+handle_call(leave, _From, #state{native = undefined} = State) ->
+    {reply, ok, State};
+handle_call(leave, _From, #state{told = Told} = State) ->
+    %% The goodbyes of the providers go first: no node is to learn of this one again meanwhile.
+    Stopped = stop(cut_off(State)),
+    ok = rendez_leave:goodbye([Node || Node <- nodes(hidden), is_map_key(atom_to_binary(Node), Told)]),
+    {reply, ok, log(notice, node_left, "this node has left the cluster", [], Stopped#state{told = #{}})};
 handle_call(refresh, _From, #state{pollers = Pollers} = State) ->
+    _ = rendez_leave:rejoin(),
     lists:foreach(fun rendez_poller:refresh/1, maps:keys(Pollers)),
     {reply, ok, native(fun rendez_nif:refresh/1, State)};
 handle_call(peers, _From, #state{native = undefined} = State) ->
@@ -190,6 +207,17 @@ handle_info({'DOWN', Monitor, process, Pid, Reason}, #state{workers = Workers} =
             {noreply, worked(What, Node, Name, Reason, State#state{workers = Rest})};
         error ->
             {noreply, unsubscribe(Pid, State)}
+    end;
+handle_info({remove, Name}, #state{removed = Removed, up = Up} = State) ->
+    case Removed of
+        #{Name := {Node, _}} when is_map_key(Node, Up) -> {noreply, work({disconnect, self()}, Node, Name, State)};
+        _ -> {noreply, State}
+    end;
+handle_info({nodeup, Node, _}, #state{native = undefined} = State) ->
+    %% Who connects to a node that left wants it back.
+    case lists:member(Node, nodes()) andalso is_alive() andalso rendez_leave:rejoin() of
+        true -> {noreply, begin_again(State)};
+        false -> {noreply, State}
     end;
 handle_info({overdue, Monitor}, #state{workers = Workers} = State) ->
     case Workers of
@@ -344,7 +372,7 @@ from_native({connect, Name, Info}, State) ->
     {noreply, work({connect, last(Node, Info, State)}, Node, Name, State)};
 from_native({disconnect, Name}, State) ->
     try binary_to_existing_atom(Name) of
-        Node -> {noreply, work(disconnect, Node, Name, State)}
+        Node -> {noreply, work({disconnect, self()}, Node, Name, removing(Name, Node, undefined, State))}
     catch
         error:badarg -> {noreply, State}
     end;
@@ -393,7 +421,8 @@ answer(peers, #{nodes := Nodes}, #state{up = Up}) ->
     Named = maps:from_list([{Name, true} || #{node := Name, named_by := [_ | _]} <- Nodes]),
     [Node || Node <- maps:keys(Up), is_map_key(atom_to_binary(Node), Named)].
 
-status(#{nodes := Nodes} = Map, #state{config = #{name := Name, dist := {Module, _}}, workers = Workers, up = Up}) ->
+status(#{nodes := Nodes} = Map, #state{config = #{name := Name, dist := {Module, _}}, workers = Workers, up = Up,
+                                       removed = Removed}) ->
     %% A hidden node that no provider names is not a peer, and not among the nodes.
     Shown = maps:from_list([{Shown, true} || #{node := Shown} <- Nodes]),
     Connected = [Node || {Node, Type} <- maps:to_list(Up),
@@ -403,6 +432,11 @@ status(#{nodes := Nodes} = Map, #state{config = #{name := Name, dist := {Module,
          alive => is_alive(),
          dist => Module,
          connected => lists:sort(Connected),
+         left => rendez_leave:has_left(),
+         removed => [Gone || {Gone, {Node, _}} <- maps:to_list(Removed), not is_map_key(Node, Up)],
+         removing => maps:from_list([{Still, unicode:characters_to_binary(why(Result))}
+                                     || {Still, {Node, {done, _} = Result}} <- maps:to_list(Removed),
+                                        is_map_key(Node, Up)]),
          connecting => [Node || {connect, Node, _, _} <- maps:values(Workers)]}.
 
 %%% Connections
@@ -412,20 +446,28 @@ work(Task, Node, Name, #state{config = #{dist := {Module, _}}, dist = Dist, work
     _ = erlang:send_after(?CONNECT_MS, self(), {overdue, Monitor}),
     What = case Task of
         {connect, _Info} -> connect;
-        _ -> Task
+        {disconnect, _Cluster} -> disconnect
     end,
     State#state{workers = Workers#{Monitor => {What, Node, Name, Pid}}}.
 
 worker(Task, Module, Node, Dist) ->
-    {Function, Arguments} = call(Task, Module, Node, Dist),
     try
-        apply(Module, Function, Arguments)
+        case is_disconnect(Task) orelse rendez_leave:may_connect(Node) of
+            {error, _} = Left ->
+                Left;
+            _ ->
+                {Function, Arguments} = call(Task, Module, Node, Dist),
+                apply(Module, Function, Arguments)
+        end
     catch
         Class:Reason ->
             {error, {failed, unicode:characters_to_binary(
-                                 io_lib:format("~ts:~ts/~b crashed: ~ts:~0tP",
-                                               [Module, Function, length(Arguments), Class, Reason, 12]))}}
+                                 io_lib:format("~ts crashed while it was to ~0tP: ~ts:~0tP",
+                                               [Module, Task, 5, Class, Reason, 12]))}}
     end.
+
+is_disconnect({disconnect, _}) -> true;
+is_disconnect(_) -> false.
 
 %% Most distributions have no use for what is known besides the name.
 call({connect, Info}, Module, Node, Dist) when map_size(Info) > 0 ->
@@ -435,11 +477,14 @@ call({connect, Info}, Module, Node, Dist) when map_size(Info) > 0 ->
     end;
 call({connect, _}, _Module, Node, Dist) ->
     {connect, [Node, Dist]};
-call(Task, _Module, Node, Dist) ->
-    {Task, [Node, Dist]}.
+call({disconnect, Cluster}, Module, Node, Dist) ->
+    case erlang:function_exported(Module, disconnect, 3) of
+        true -> {disconnect, [Node, #{peers => rendez:peers(Cluster)}, Dist]};
+        false -> {disconnect, [Node, Dist]}
+    end.
 
-worked(disconnect, _, _, _, State) ->
-    State;
+worked(disconnect, Node, Name, Result, State) ->
+    removal(Node, Name, Result, State);
 worked(connect, Node, Name, Result, State) ->
     connected(Name, Node, Result, remember(Node, Result, State)).
 
@@ -473,12 +518,50 @@ last(_Node, Info, _State) ->
     %% No other distribution knows the key.
     Info.
 
-up(Node, Type, #state{up = Up} = State) ->
+up(Node, Type, #state{up = Up, removed = Removed} = State) ->
     Kind = case Type of
         visible -> up;
         hidden -> up_hidden
     end,
-    report({Kind, atom_to_binary(Node)}, State#state{up = Up#{Node => Type}}).
+    Name = atom_to_binary(Node),
+    _ = case Removed of
+        #{Name := _} -> self() ! {remove, Name};
+        _ -> ok
+    end,
+    Reported = report({Kind, Name}, State#state{up = Up#{Node => Type}}),
+    case Type =:= visible andalso rendez_leave:is_up(Node) of
+        %% The nodes that were not connected to meanwhile are.
+        true -> native(fun rendez_nif:refresh/1, log(notice, node_returned, "this node is back in the cluster", [], Reported));
+        false -> Reported
+    end.
+
+%%% Removed nodes
+
+removing(Name, Node, How, #state{removed = Removed} = State) ->
+    State#state{removed = Removed#{Name => {Node, How}}}.
+
+removal(Node, Name, {done, left}, State) ->
+    log(notice, removed, "~ts has left: no provider names it any longer", [Name], removing(Name, Node, left, State));
+removal(_Node, Name, {done, named}, #state{removed = Removed} = State) ->
+    State#state{removed = maps:remove(Name, Removed)};
+removal(Node, Name, {done, gone}, State) ->
+    removing(Name, Node, gone, State);
+removal(Node, Name, {done, ok}, State) ->
+    %% A distribution that only disconnects.
+    removing(Name, Node, left, State);
+removal(Node, Name, Result, #state{removed = Removed} = State) ->
+    _ = erlang:send_after(?REMOVE_MS, self(), {remove, Name}),
+    case Removed of
+        #{Name := {_, Result}} -> State;
+        _ -> log(notice, removal_waits, "~ts stays connected for now, though no provider names it: ~ts", [Name, why(Result)],
+                 removing(Name, Node, Result, State))
+    end.
+
+why({done, {wanted_by, Nodes}}) ->
+    io_lib:format("to cut it off alone would harm the nodes that stay, and ~0tP did not remove it (yet): their sources "
+                  "name it, or their on_removed is keep", [Nodes, 12]);
+why({done, {error, Message}}) when is_binary(Message) -> Message;
+why(Other) -> io_lib:format("~0tP", [Other, 12]).
 
 down(Node, Reason, #state{up = Up} = State) ->
     case maps:take(Node, Up) of

@@ -69,7 +69,11 @@
 -spec reach(node(), map()) -> {ok, reached()} | {error, why()}.
 reach(Node, Given) ->
     Until = until(Given, ?LOOKUP_MS + 2 * ?EPMD_MS),
-    told(fun() -> {ok, locate(Node, Given, Until)} end).
+    try
+        {ok, locate(Node, Given, Until)}
+    catch
+        throw:{?MODULE, Reason, Format, Arguments} -> {error, told(Reason, Format, Arguments)}
+    end.
 
 %% @doc Why the node that was reached could not be connected to. `last' in the options is what was found at the
 %% last attempt: a wrong cookie is not tried a second time, since the node writes an error for each.
@@ -77,8 +81,11 @@ reach(Node, Given) ->
 why_not(#{node := Node, given := Given} = Reached, Options) ->
     Circumstances = maps:merge(Given, Options),
     Until = until(Given, ?BUDGET_MS),
-    {error, Why} = told(fun() -> node_port(Node, Reached, Circumstances, Until) end),
-    Why.
+    try
+        node_port(Node, Reached, Circumstances, Until)
+    catch
+        throw:{?MODULE, Reason, Format, Arguments} -> told(Reason, Format, Arguments)
+    end.
 
 %% @doc Both one after the other.
 -spec why(node(), map()) -> why().
@@ -92,21 +99,18 @@ why(Node, Given) ->
 %% `net_kernel:allowed()'.
 -spec allowed(node(), Answer :: {ok, [node()]} | ignored) -> ok | {error, why()}.
 allowed(Node, {ok, [_ | _] = Allowed}) ->
-    told(fun() ->
-        lists:member(Node, Allowed)
-            orelse because(refused, "net_kernel:allow/1 was called on this node and ~ts is not among the "
-                                    "nodes that it allows", [Node]),
-        ok
-    end);
+    case lists:member(Node, Allowed) of
+        true -> ok;
+        false ->
+            {error, told(refused, "net_kernel:allow/1 was called on this node and ~ts is not among the nodes that it "
+                                  "allows", [Node])}
+    end;
 allowed(_Node, _) ->
     ok.
 
-told(Fun) ->
-    try Fun()
-    catch
-        throw:{?MODULE, Reason, Format, Arguments} ->
-            {error, {Reason, unicode:characters_to_binary(io_lib:format(Format, Arguments))}}
-    end.
+-spec told(rendez_dist:reason(), string(), [term()]) -> why().
+told(Reason, Format, Arguments) ->
+    {Reason, unicode:characters_to_binary(io_lib:format(Format, Arguments))}.
 
 until(Given, Default) ->
     erlang:monotonic_time(millisecond) + maps:get(budget_ms, Given, Default).

@@ -11,9 +11,9 @@
 -export_type([reason/0, result/0, info/0]).
 
 -type reason() :: refused | cookie | no_epmd | not_registered | unreachable | name_resolution
-                | timeout | name_kind | invalid_name | self | failed.
+                | timeout | name_kind | invalid_name | self | left | failed.
 %% Why there is no connection, in a word. See {@link rendez_diagnose}. A failure for `name_kind',
-%% `invalid_name' or `self' is not retried until something changes.
+%% `invalid_name', `self' or `left' is not retried until something changes.
 
 -type result() :: ok | {error, {reason(), Message :: binary()}}.
 
@@ -36,8 +36,12 @@
 -callback disconnect(node(), State :: term()) -> ok.
 %% Ends the connection to a node that no provider names any longer, where `on_removed' says so.
 
+-callback disconnect(node(), #{peers := [node()]}, State :: term()) -> rendez_leave:removal().
+%% Called instead of `disconnect/2'. `peers' are the connected nodes that are named. One that did not leave yet
+%% is tried again for as long as it is connected and not named.
+
 -callback handle_info(Message :: term(), State :: term()) ->
     {up, node()} | {up, node(), hidden} | {down, node()} | {down, node(), Reason :: term()} | ignore.
 %% A message that the cluster's process does not know, such as the notices that `init/1' asked for.
 
--optional_callbacks([connect/3, handle_info/2]).
+-optional_callbacks([connect/3, disconnect/3, handle_info/2]).

@@ -10,7 +10,7 @@
 -module(rendez_dist_otp).
 -behaviour(rendez_dist).
 
--export([init/1, members/1, connect/2, connect/3, disconnect/2, handle_info/2]).
+-export([init/1, members/1, connect/2, connect/3, disconnect/2, disconnect/3, handle_info/2]).
 
 -type state() :: #{longnames := boolean(), connect := visible | hidden}.
 
@@ -42,9 +42,13 @@ connect(Node, Info, State) ->
     rendez_dial:connect(Node, maps:merge(State, maps:with([last], Info))).
 
 -spec disconnect(node(), state()) -> ok.
-disconnect(Node, _) ->
-    _ = erlang:disconnect_node(Node),
+disconnect(Node, State) ->
+    _ = disconnect(Node, #{peers => []}, State),
     ok.
+
+-spec disconnect(node(), #{peers := [node()]}, state()) -> rendez_leave:removal().
+disconnect(Node, #{peers := Peers}, _) ->
+    rendez_leave:remove(Node, Peers).
 
 -spec handle_info(term(), state()) ->
     {up, node()} | {up, node(), hidden} | {down, node(), term()} | ignore.

@@ -21,6 +21,9 @@ all() ->
      a_distribution_of_the_users_own,
      clusters_over_different_distributions,
      a_removed_node_is_kept_or_disconnected_after_its_grace,
+     a_removed_node_leaves_and_no_one_who_stays_loses_a_connection,
+     a_node_that_leaves_is_not_connected_again_and_harms_no_one,
+     a_removed_node_that_hangs_is_left_alone,
      without_reconnection_a_lost_node_stays_lost,
      a_node_that_goes_on_under_another_name,
      a_node_that_is_not_alive_for_a_while,
@@ -412,6 +415,144 @@ a_removed_node_is_kept_or_disconnected_after_its_grace(Config) ->
         ?assert(erlang:monotonic_time(millisecond) - Began >= 1500),
         ?assertEqual(['c@127.0.0.1'], Nodes())
     end).
+
+%%% Who stays and who leaves. These nodes connect all to all, as nodes do unless they are told not to.
+
+-define(MESH, ['a@127.0.0.1', 'b@127.0.0.1', 'c@127.0.0.1', 'd@127.0.0.1', 'e@127.0.0.1']).
+-define(STAY, tl(?MESH)).
+
+%% Runs `Fun' with the node that goes and those that stay, which all name each other and are connected.
+with_mesh(Config, Fun) ->
+    Epmd = ?config(epmd, Config),
+    Peers = [Leaver | Stayers] =
+        [rendez_peers:start(Epmd, Name, #{args => ["-kernel", "connect_all", "true", "+S", "1"]}) || Name <- [a, b, c, d, e]],
+    try
+        lists:foreach(fun(Peer) ->
+            say(Peer, ?MESH),
+            start_cluster(Peer, [{via, rendez_test_provider}, {interval, "50ms"}, {on_removed, {disconnect, 0}}])
+        end, Peers),
+        lists:foreach(fun(Peer) -> until_connected(Peer, 4) end, Peers),
+        %% `global' reacts only to nodes that it has exchanged names with.
+        lists:foreach(fun(Peer) -> ok = rendez_peers:call(Peer, global, sync, []) end, Peers),
+        lists:foreach(fun(Peer) -> ok = rpc(Peer, watch_downs, []) end, Peers),
+        Fun(Leaver, Stayers)
+    after
+        lists:foreach(fun rendez_peers:stop/1, Peers)
+    end.
+
+say(Peer, Nodes) -> ok = rendez_peers:call(Peer, rendez_test_provider, say, [Nodes]).
+
+until_connected(Peer, Count) ->
+    rendez_peers:until(fun() -> length(rendez_peers:call(Peer, erlang, nodes, [])) =:= Count end).
+
+%% On the peer: keeps which nodes go down.
+watch_downs() ->
+    Self = self(),
+    spawn(fun() ->
+        true = register(downs, self()),
+        ok = net_kernel:monitor_nodes(true),
+        Self ! watching,
+        keep_downs([])
+    end),
+    receive watching -> ok end.
+
+keep_downs(Downs) ->
+    receive
+        {nodedown, Node} -> keep_downs([Node | Downs]);
+        {downs, From} -> From ! {downs, Downs}, keep_downs(Downs);
+        _ -> keep_downs(Downs)
+    end.
+
+downs() ->
+    downs ! {downs, self()},
+    receive {downs, Downs} -> Downs after 5000 -> error(no_watch) end.
+
+%% The node that went was lost once, and nobody else was.
+unharmed(Stayers) ->
+    lists:foreach(fun(Peer) -> ?assertEqual(['a@127.0.0.1'], rpc(Peer, downs, [])) end, Stayers).
+
+%% Nobody else was lost. `global' may have cut off the node that came back while it still told of its going.
+unharmed_by_its_return(Stayers) ->
+    lists:foreach(fun(Peer) -> ?assertEqual(['a@127.0.0.1'], lists:usort(rpc(Peer, downs, []))) end, Stayers).
+
+node_status(Peer, Name) ->
+    #{nodes := Nodes} = rendez_peers:call(Peer, rendez, status, [rendez]),
+    case [Node || #{node := Its} = Node <- Nodes, Its =:= Name] of
+        [Status] -> Status;
+        [] -> undefined
+    end.
+
+%% It tried each once, was told that it has left, and does not try again.
+until_idle(Peer, Names) ->
+    rendez_peers:until(fun() ->
+        lists:all(fun(Name) ->
+            case node_status(Peer, Name) of
+                #{state := idle, reason := left} -> true;
+                _ -> false
+            end
+        end, Names)
+    end).
+
+a_removed_node_leaves_and_no_one_who_stays_loses_a_connection(Config) ->
+    with_mesh(Config, fun(A, Stayers) ->
+        %% The sources see the change one after the other; that of the node that goes does not see it at all.
+        [Last | Sooner] = Stayers,
+        lists:foreach(fun(Peer) -> say(Peer, ?STAY), event(Peer, withdrawn, <<"a@127.0.0.1">>) end, Sooner),
+        ?assertEqual([], lists:append([rpc(Peer, downs, []) || Peer <- [A | Stayers]])),
+        say(Last, ?STAY),
+        until_connected(A, 0),
+        until_idle(A, [atom_to_binary(Name) || Name <- ?STAY]),
+        lists:foreach(fun(Peer) -> until_connected(Peer, 3) end, Stayers),
+        unharmed(Stayers),
+        ?assertMatch(#{left := true}, rendez_peers:call(A, rendez, status, [rendez])),
+        rendez_peers:until(fun() ->
+            lists:all(fun(Peer) ->
+                #{removed := Removed} = rendez_peers:call(Peer, rendez, status, [rendez]),
+                Removed =:= [<<"a@127.0.0.1">>]
+            end, Stayers)
+        end),
+        %% Named anew it is back, with all.
+        lists:foreach(fun(Peer) -> say(Peer, ?MESH) end, Stayers),
+        lists:foreach(fun(Peer) -> until_connected(Peer, 4) end, [A | Stayers]),
+        ?assertMatch(#{left := false}, rendez_peers:call(A, rendez, status, [rendez])),
+        unharmed_by_its_return(Stayers)
+    end).
+
+a_node_that_leaves_is_not_connected_again_and_harms_no_one(Config) ->
+    with_mesh(Config, fun(A, Stayers) ->
+        ok = rendez_peers:call(A, rendez, leave, []),
+        until_connected(A, 0),
+        ?assertMatch(#{left := true}, rendez_peers:call(A, rendez, status, [rendez])),
+        lists:foreach(fun(Peer) -> until_idle(Peer, [<<"a@127.0.0.1">>]), until_connected(Peer, 3) end, Stayers),
+        ?assertEqual([], rendez_peers:call(A, erlang, nodes, [])),
+        unharmed(Stayers),
+        ok = rendez_peers:call(A, rendez, refresh, [rendez]),
+        lists:foreach(fun(Peer) -> until_connected(Peer, 4) end, [A | Stayers]),
+        ?assertMatch(#{left := false}, rendez_peers:call(A, rendez, status, [rendez])),
+        unharmed_by_its_return(Stayers)
+    end).
+
+a_removed_node_that_hangs_is_left_alone(Config) ->
+    with_mesh(Config, fun(A, [B | _] = Stayers) ->
+        Pid = rendez_peers:call(A, os, getpid, []),
+        _ = os:cmd("kill -STOP " ++ Pid),
+        try
+            lists:foreach(fun(Peer) -> say(Peer, ?STAY) end, Stayers),
+            %% It was asked, and did not answer.
+            rendez_peers:until(fun() -> rpc(B, removal_failed, []) end),
+            ?assertEqual([], lists:append([rpc(Peer, downs, []) || Peer <- Stayers]))
+        after
+            os:cmd("kill -CONT " ++ Pid)
+        end,
+        until_connected(A, 0),
+        lists:foreach(fun(Peer) -> until_connected(Peer, 3) end, Stayers),
+        unharmed(Stayers)
+    end).
+
+%% On the peer: whether the node that goes could not be asked.
+removal_failed() ->
+    #{removing := Removing} = rendez:status(rendez),
+    [found || {<<"a@127.0.0.1">>, Why} <- maps:to_list(Removing), string:find(Why, "does not answer") =/= nomatch] =/= [].
 
 without_reconnection_a_lost_node_stays_lost(Config) ->
     with(Config, [a, b], fun(A, _B) ->

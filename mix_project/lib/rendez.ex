@@ -165,6 +165,18 @@ defmodule Rendez do
   def refresh(cluster \\ @default), do: :rendez.refresh(cluster)
 
   @doc """
+  Takes leave of all nodes and ends the connections to them, without harm to those that stay.
+
+  The providers say goodbye, and so does this node to each connected one, so that Rendez there does not connect to it again
+  until a provider names it anew. This node connects to nobody until another node connects to it or `refresh/1` is called;
+  the status says `left: true` meanwhile. May take some seconds.
+
+  All connections end, those of other clusters of this node among them: OTP knows no other way that is safe.
+  """
+  @spec leave(cluster()) :: :ok
+  def leave(cluster \\ @default), do: :rendez.leave(cluster)
+
+  @doc """
   Looks once and connects to nothing. No cluster has to run, and no atom is made of an answer.
 
   Takes the options of a cluster and `:timeout`, a span of time, 5 seconds unless given; with `:multicast` a look takes

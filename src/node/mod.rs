@@ -228,6 +228,10 @@ impl Node {
     }
 
     /// Ends the connection to `peer`, if there is one.
+    ///
+    /// For a visible node this is what `erlang:disconnect_node/1` is: since OTP 25 `global` on both sides tells all
+    /// others, and these part from one of the two, so that connections between third nodes end too. Where that must
+    /// not be, be a hidden node, or have the peer leave by `global:disconnect/0`. [`Node::stop`] harms nobody.
     pub fn disconnect(&self, peer: &NodeName) {
         if let Some(connection) = self.connection(peer) {
             connection.close(CloseReason::Local);

@@ -1,0 +1,163 @@
+%% @doc How a node leaves a cluster without harm to the nodes that stay.
+%%
+%% Since OTP 25 `global' prevents overlapping partitions: where one node disconnects another with
+%% `erlang:disconnect_node/1', `global' on both tells all others, and these cut connections between nodes that
+%% stay. `global:disconnect/0', called on the node that is to go, is the way that harms nobody. So a node that
+%% no provider names any longer is not cut off: it is asked to leave, and only when no node that stays wants it.
+%%
+%% What the nodes agree on is kept in their application environments, and nothing but OTP's own functions is
+%% called on another node, so that a node without Rendez can be asked to leave too.
+%%
+%% - `rendez_unwanted' on the node that is to go: the nodes that want it no longer.
+%% - `rendez_left' on a node: that it has left itself, and which other nodes said goodbye. Rendez does not
+%%   connect to anyone, or to those nodes, because of what a provider named before.
+-module(rendez_leave).
+
+-export([remove/2, goodbye/1, may_connect/1, is_up/1, rejoin/0, has_left/0]).
+
+-define(UNWANTED, rendez_unwanted).
+-define(LEFT, rendez_left).
+
+%% How long a call to another node may take.
+-define(CALL_MS, 5000).
+%% How often, and at most how many times, it is looked whether a node that was asked to leave is gone.
+-define(GONE, {50, 100}).
+
+-type removal() :: left                                    %% It was asked to leave, and did.
+                 | gone                                    %% There is no connection to it.
+                 | named                                   %% A provider names it again.
+                 | {wanted_by, [node()]}                   %% These nodes did not remove it, or not yet.
+                 | {error, Message :: binary()}.           %% It cannot be asked; its connection is left alone.
+-export_type([removal/0]).
+
+%% @doc Has a node leave that is no longer named, if all of the `Peers' want it no longer: the connected nodes
+%% that are named. May take some seconds.
+%%
+%% A node that does not answer is left alone: its connection ends by `net_ticktime', which harms nobody, and to
+%% cut it from this side alone is what does the harm.
+-spec remove(node(), Peers :: [node()]) -> removal().
+remove(Node, Peers) ->
+    Here = lists:member(Node, nodes(connected)),
+    Hidden = lists:member(Node, nodes(hidden)),
+    Named = lists:member(Node, Peers),
+    try
+        if
+            not Here ->
+                gone;
+            Named ->
+                ok = call(Node, application, unset_env, [?UNWANTED, node()]),
+                named;
+            true ->
+                %% `global' knows nothing of hidden connections.
+                case Hidden orelse (not tells_others(node()) andalso not tells_others(Node)) of
+                    true -> part(Node);
+                    false -> ask(Node, Peers)
+                end
+        end
+    catch
+        error:{erpc, Reason} ->
+            case lists:member(Node, nodes(connected)) of
+                true -> {error, text("it does not answer (~0tp)", [Reason])};
+                false -> gone
+            end;
+        Class:Reason ->
+            {error, text("it cannot be asked to leave (~0tP:~0tP)", [Class, 5, Reason, 12])}
+    end.
+
+ask(Node, Peers) ->
+    case call(Node, erlang, function_exported, [global, disconnect, 0]) of
+        true ->
+            ok = call(Node, application, set_env, [?UNWANTED, node(), true]),
+            Unwanted = [Who || {Who, true} <- call(Node, application, get_all_env, [?UNWANTED])],
+            case with_rendez(Peers -- Unwanted) of
+                [] ->
+                    ok = call(Node, application, set_env, [?LEFT, Node, node()]),
+                    lists:foreach(fun(Who) -> call(Node, application, unset_env, [?UNWANTED, Who]) end, Unwanted),
+                    ok = erpc:cast(Node, global, disconnect, []),
+                    until_gone(Node, ?GONE);
+                Others ->
+                    {wanted_by, Others}
+            end;
+        false ->
+            {error, <<"it runs an OTP before 25.1, which cannot leave without harm to others">>}
+    end.
+
+%% Whether `global' on a node tells others when a connection of its is lost, so that they cut connections too.
+tells_others(Node) ->
+    Setting = fun(Key) -> call(Node, application, get_env, [kernel, Key]) end,
+    Setting(prevent_overlapping_partitions) =/= {ok, false} andalso Setting(connect_all) =/= {ok, false}.
+
+%% Ends one connection of which `global' takes no notice. The other node does not make it anew.
+part(Node) ->
+    ok = call(Node, application, set_env, [?LEFT, node(), true]),
+    _ = erlang:disconnect_node(Node),
+    left.
+
+%% Those that have a say. A node without Rendez has none.
+with_rendez(Nodes) ->
+    [Node || Node <- Nodes,
+             call(Node, erlang, whereis, [rendez_sup]) =/= undefined].
+
+until_gone(Node, {Pause, Times}) ->
+    case lists:member(Node, nodes(connected)) of
+        false -> left;
+        true when Times > 0 -> timer:sleep(Pause), until_gone(Node, {Pause, Times - 1});
+        true -> {error, <<"it was asked to leave, and is still connected">>}
+    end.
+
+%% @doc Takes leave of all visible nodes and of these hidden ones, and ends the connections to them. Other hidden
+%% nodes are a remote shell, a sidecar or a tool.
+-spec goodbye([node()]) -> ok.
+goodbye(Hidden) ->
+    Nodes = nodes() ++ Hidden,
+    ok = application:set_env(?LEFT, node(), node()),
+    %% A node that does not hear of it would connect again, and so is waited for.
+    _ = erpc:multicall(Nodes, application, set_env, [?LEFT, node(), true], ?CALL_MS),
+    _ = case erlang:function_exported(global, disconnect, 0) of
+        true -> global:disconnect();
+        false -> ok
+    end,
+    lists:foreach(fun erlang:disconnect_node/1, Hidden).
+
+%% @doc Whether Rendez may connect to a node now. A goodbye counts once: a later attempt comes of a fresh
+%% sighting, since the first one was told that no retry can succeed.
+-spec may_connect(node()) -> ok | {error, {left, Message :: binary()}}.
+may_connect(Node) ->
+    case {left_because_of(node()), left_because_of(Node)} of
+        {{ok, By}, _} ->
+            {error, {left, text("this node has left the cluster (~ts); it joins again when another node connects to it, "
+                                "or by rendez:refresh/1", [because(By)])}};
+        {undefined, {ok, _}} ->
+            ok = application:unset_env(?LEFT, Node),
+            {error, {left, <<"it said goodbye; it is connected again when a provider names it anew">>}};
+        {undefined, undefined} ->
+            ok
+    end.
+
+because(By) when By =:= node() -> <<"it was asked to by its own application">>;
+because(By) -> text("~ts removed it", [By]).
+
+%% @doc Notes that a node is connected: whoever connects to a node that left wants it back. Says whether this
+%% node had left until now.
+-spec is_up(node()) -> boolean().
+is_up(Node) ->
+    case left_because_of(Node) of
+        undefined -> ok;
+        {ok, _} -> application:unset_env(?LEFT, Node)
+    end,
+    rejoin().
+
+%% @doc Ends that this node has left. Says whether it had.
+-spec rejoin() -> boolean().
+rejoin() ->
+    has_left() andalso application:unset_env(?LEFT, node()) =:= ok.
+
+%% @doc Whether this node has left.
+-spec has_left() -> boolean().
+has_left() -> left_because_of(node()) =/= undefined.
+
+left_because_of(Node) -> application:get_env(?LEFT, Node).
+
+call(Node, Module, Function, Arguments) -> erpc:call(Node, Module, Function, Arguments, ?CALL_MS).
+
+text(Format, Arguments) -> unicode:characters_to_binary(io_lib:format(Format, Arguments)).
