@@ -36,4 +36,4 @@ an_empty_text_is_a_mistake_test_() ->
     [fun() ->
          {error, {invalid_options, Message}} = rendez:start_link(Options),
          ?assertMatch({_, _}, binary:match(Message, <<"give nil or :ignore">>))
-     end || Options <- [[{via, <<>>}], [{via, dns}, {dns_name, <<>>}]]].
+     end || Options <- [[{via, dns}, {dns_name, <<>>}], [{via, {dns, [{dns_name, <<" ">>}]}}]]].
