@@ -80,11 +80,11 @@ fn words_that_are_off_are_refused_with_the_nearest() {
         ),
         (
             &["discover", "--via", "command", "--command", ""],
-            "got no program",
+            "got an empty text",
         ),
         (
             &["discover", "--via", "file", "--path", ""],
-            "--path takes the path of a file; got \"\"",
+            "--path takes the path of a file; got an empty text",
         ),
         (
             &["discover", "--via", "dns", "--dns-nam", "x"],

@@ -409,14 +409,17 @@ impl Attached {
         args: &[&str],
         stderr: Stdio,
     ) -> Self {
-        let program = env!("CARGO_BIN_EXE_rendez");
+        let command = support::cli::with_hangup();
         let mut command = match prefix {
             [first, rest @ ..] => {
-                let mut command = Command::new(first);
-                command.args(rest).arg(program);
-                command
+                let mut within = Command::new(first);
+                within
+                    .args(rest)
+                    .arg(command.get_program())
+                    .args(command.get_args());
+                within
             }
-            [] => Command::new(program),
+            [] => command,
         };
         let command = command
             .arg("attach")

@@ -281,7 +281,7 @@ impl Layer {
         self.read_via_form(via);
         if self.chosen.is_empty() && self.problems.len() == before && self.off.is_none() {
             let got = match via {
-                Value::Text(_) => format!("an empty text; {}", super::section::OFF_SWITCH),
+                Value::Text(_) => super::section::empty_text(&self.place),
                 _ => "none".to_owned(),
             };
             self.refuse_via("via", got);

@@ -31,8 +31,15 @@ pub(crate) struct Entry {
     pub value: Value,
 }
 
-/// What to do about a value that is empty because the environment variable behind it is.
-pub(super) const OFF_SWITCH: &str = "if a variable is empty where it should have a value, set it; to start without a cluster, give nil or :ignore";
+/// What is said of a value that is an empty text, mostly because the environment variable behind it is empty.
+pub(super) fn empty_text(place: &Place) -> String {
+    // A command that was told to look is to look: only a configuration can say that there is no cluster.
+    let off = match place {
+        Place::Tree(_) => "; to start without a cluster, give nil or :ignore",
+        _ => "",
+    };
+    format!("an empty text; if a variable is empty where it should have a value, set it{off}")
+}
 
 /// A name to look up, and the name part of the nodes behind it if it is not the general one.
 pub(crate) type DnsPair = (Option<String>, String);
@@ -154,7 +161,7 @@ impl Section {
         };
         let is_blank = matches!(&entry.value, Value::Text(text) if text.trim().is_empty());
         let read = if is_blank && option.default == Default::Required {
-            Err(Some(format!("an empty text; {OFF_SWITCH}")))
+            Err(Some(empty_text(&self.place)))
         } else {
             reader(&entry.value, option.takes)
         };

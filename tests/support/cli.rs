@@ -26,9 +26,17 @@ impl Done {
     }
 }
 
+/// The command in which SIGHUP does what it does by default, however the tests themselves were started: `nohup` and
+/// some CI systems have it ignored, and what is ignored stays so in every process below.
+pub fn with_hangup() -> Command {
+    let mut command = Command::new("/usr/bin/env");
+    command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_rendez")]);
+    command
+}
+
 /// The command with nothing in its environment, and a home where there is nothing.
 pub fn rendez() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rendez"));
+    let mut command = with_hangup();
     command
         .env_clear()
         .env("HOME", "/nonexistent")
