@@ -9,17 +9,19 @@ defmodule Mix.Tasks.Rendez.Migrate do
       $ mix rendez.migrate rel/sys.config
 
   It knows Peerage (`config :peerage`), libcluster (`config :libcluster`, and topologies in the sources), dns_cluster
-  (`{DNSCluster, ...}` in the sources), gen_cluster and nodefinder (in a `sys.config`). Each thing that has no equal is named,
-  on a line with NO EQUAL.
+  (`{DNSCluster, ...}` in the sources), gen_cluster and nodefinder (in a `sys.config`, or started by a call). Each thing that
+  has no equal is named, on a line with NO EQUAL.
 
-  Nothing is changed, and nothing of the project is compiled or started. The configuration is evaluated as Mix does it, by
-  `Config.Reader`; so for `config/runtime.exs` the variables have to be set that it reads. Secrets are not printed.
+  Nothing is changed, and nothing of the project is compiled, evaluated or started: its configuration and its sources are
+  parsed. What is known only when the project runs, such as `System.get_env("QUERY")`, is printed as the same expression, with
+  the file that it belongs into; a condition becomes an `if`. What cannot be followed is named with its file and line. Secrets
+  are not printed.
 
   ## Arguments
 
-    * files to read instead of `config/config.exs`, `config/runtime.exs` and any `sys.config` at the usual places: `.exs` for
-      Elixir's, any other for Erlang's;
-    * `--env ENV` - for which the configuration is read, that of Mix unless given;
+    * files to read instead of `config/config.exs`, `config/runtime.exs` and any `sys.config` or `sys.config.src` at the usual
+      places: `.exs` for Elixir's, any other for Erlang's;
+    * `--env ENV` - for which the configuration is read, `prod` unless given. The page says where others differ;
     * `--target TARGET` - likewise, for a project with targets.
 
   A libcluster strategy of another package, or of your own, has no equal by itself. If it polls, give it a module with
@@ -36,7 +38,7 @@ defmodule Mix.Tasks.Rendez.Migrate do
     for file <- files, not File.regular?(file), do: Mix.raise("#{file} is not there, or is no file")
 
     read = [
-      env: name(options[:env], Mix.env()),
+      env: name(options[:env], :prod),
       target: name(options[:target], Mix.target()),
       files: if(files != [], do: files)
     ]

@@ -1,256 +1,155 @@
 defmodule Rendez.Migrate.Libcluster do
-  @moduledoc "libcluster: the topologies of `config :libcluster`, or of a `Cluster.Supervisor` in the sources."
-  import Rendez.Migrate,
-    only: [address: 1, lost: 2, ms: 1, ms: 2, new: 1, note: 2, put: 3, rest: 3, secret: 3, show: 1, socket: 2, text: 1]
+  @moduledoc "libcluster: topologies, from `config :libcluster` or from a `Cluster.Supervisor` in the sources."
+  import Rendez.Migrate.Found
+  alias Rendez.Migrate.{Gossip, Strategies, Value}
+  alias Rendez.Migrate.Value.{Choice, Code}
 
-  @doc "Translates the environment of the application `libcluster`."
-  @spec translate(keyword()) :: [Rendez.Migrate.found()]
-  def translate(env) do
-    case Keyword.get(env, :topologies) do
-      topologies when is_list(topologies) and topologies != [] ->
-        several = length(topologies) > 1
-        for {name, spec} <- topologies, do: %{topology(name, spec) | name: if(several, do: name)}
+  # What libcluster does unless told otherwise, when somebody writes it down.
+  @own [
+    connect: {:net_kernel, :connect_node, []},
+    disconnect: {:erlang, :disconnect_node, []},
+    list_nodes: {:erlang, :nodes, [:connected]}
+  ]
 
-      empty when empty in [nil, []] ->
-        []
+  @doc "Translates topologies; `version` is that of libcluster, if it is known."
+  @spec translate(Value.t(), Version.t() | nil) :: [Rendez.Migrate.Found.t()]
+  def translate(topologies, version \\ nil)
 
-      other ->
-        [
-          %{
-            lost(new("libcluster"), "topologies: #{show(other)} - it is not known before the project runs")
-            | options: nil
-          }
-        ]
+  # The environment of the application.
+  def translate([{key, _} | _] = env, version) when key in [:topologies, :debug],
+    do: env |> Keyword.get(:topologies) |> translate(version)
+
+  def translate(topologies, version) do
+    for {guards, topologies} <- Value.alternatives(topologies, &structure?/1), found <- listed(topologies, version) do
+      guard(%{found | guards: []}, guards ++ found.guards)
     end
   end
 
-  defp topology(name, spec) do
-    {strategy, config} = {spec[:strategy], spec[:config] || []}
+  # In what a choice changes which options there are, and not only one's value.
+  defp structure?(list) when is_list(list), do: true
+  defp structure?({key, _}) when key in [:strategy, :config], do: true
+  defp structure?({_, value}), do: spec?(value)
+  defp structure?(_), do: false
 
-    new("libcluster, topology #{name} by #{inspect(strategy)}")
-    |> strategy(strategy, config)
-    |> functions(spec)
-    |> rest(spec, [:strategy, :config, :connect, :disconnect, :list_nodes])
-  end
+  defp spec?(%Choice{} = one), do: spec?(one.then) or spec?(one.else)
+  defp spec?([{_, _} | _] = list), do: List.keymember?(list, :strategy, 0)
+  defp spec?(_), do: false
 
-  defp strategy(found, Cluster.Strategy.Epmd, config) do
-    found
-    |> put(:via, :list)
-    |> put(:node_list, config[:hosts] || [])
-    |> tried_once(config)
-    |> rest(config, [:hosts, :timeout])
-  end
+  defp listed(empty, _) when empty in [nil, false, [], %{}], do: []
 
-  defp strategy(found, Cluster.Strategy.LocalEpmd, config), do: found |> put(:via, :epmd) |> rest(config, [])
+  defp listed(%Code{ast: {:raise, _, _}} = code, _),
+    do: [
+      off(new("libcluster"), "otherwise the project ends with an error at #{code.place}; rendez starts nothing then")
+    ]
 
-  defp strategy(found, Cluster.Strategy.ErlangHosts, config) do
-    found
-    |> put(:via, :hosts_file)
-    |> put(:interval, ms(config[:timeout]))
-    |> note(".hosts.erlang is read again when it changes, and looked for where OTP does")
-    |> rest(config, [:timeout])
-  end
+  defp listed(%Code{} = code, _), do: [unknown("topologies", code)]
+  defp listed(map, version) when is_map(map), do: map |> Map.to_list() |> listed(version)
 
-  defp strategy(found, Cluster.Strategy.Gossip, config) do
-    found
-    |> put(:via, :multicast)
-    |> put(:dialects, [:native, :libcluster])
-    |> put(:libcluster_group, gossip_group(config))
-    |> put(:interface, config[:multicast_if] && text(config[:multicast_if]))
-    |> put(:ttl, if(config[:multicast_ttl] not in [nil, 1], do: config[:multicast_ttl]))
-    |> put(:libcluster_broadcast_only, if(config[:broadcast_only], do: true))
-    |> secret(:libcluster_secret, config[:secret])
-    |> note(
-      "while nodes with libcluster are left, both are spoken. Remove dialects and what is libcluster's when the last of them is gone" <>
-        if(config[:secret], do: "", else: ": the dialect of libcluster has no authentication without a secret")
-    )
-    |> bound(config)
-    |> only_multicast(config)
-    |> rest(config, [:multicast_if, :multicast_ttl, :secret, :multicast_addr, :port, :if_addr, :broadcast_only])
-  end
-
-  defp strategy(found, Cluster.Strategy.DNSPoll, config) do
-    found
-    |> put(:via, :dns)
-    |> put(:dns_name, text(config[:query]))
-    |> put(:app_name, text(config[:node_basename]))
-    |> put(:interval, ms(config[:polling_interval], 5_000))
-    |> disconnects()
-    |> resolver(config)
-    |> rest(config, [:query, :node_basename, :polling_interval, :resolver])
-  end
-
-  defp strategy(found, Cluster.Strategy.Kubernetes, config) do
-    found
-    |> put(:via, :kubernetes)
-    |> put(:selector, text(config[:kubernetes_selector]))
-    |> put(:namespace, text(config[:kubernetes_namespace]))
-    |> put(:app_name, text(config[:kubernetes_node_basename]))
-    |> put(:lookup, if(config[:kubernetes_ip_lookup_mode] == :pods, do: :pods, else: :endpoint_slices))
-    |> put(:mode, if(config[:mode] in [:dns, :hostname], do: config[:mode]))
-    |> put(:service_name, text(config[:kubernetes_service_name]))
-    |> put(:cluster_domain, domain(config[:kubernetes_cluster_name]))
-    |> put(:service_account, text(config[:kubernetes_service_account_path]))
-    |> disconnects()
-    |> feature(:kubernetes)
-    |> note("the API is watched, not polled: the service account needs the verb watch beside list")
-    |> note("endpoint slices are read instead of endpoints, in the API group discovery.k8s.io")
-    |> set_aside(config, :polling_interval, "changes are watched for, nothing is polled")
-    |> set_aside(config, :kubernetes_use_cached_resources, "a watch begins where the list ended")
-    |> set_aside(
-      config,
-      :kubernetes_master,
-      "the API's address comes from the pod's environment; api_server sets another"
-    )
-    |> rest(config, [
-      :kubernetes_selector,
-      :kubernetes_namespace,
-      :kubernetes_node_basename,
-      :kubernetes_ip_lookup_mode,
-      :mode,
-      :kubernetes_service_name,
-      :kubernetes_cluster_name,
-      :kubernetes_service_account_path,
-      :polling_interval,
-      :kubernetes_use_cached_resources,
-      :kubernetes_master
-    ])
-  end
-
-  defp strategy(found, Cluster.Strategy.Kubernetes.DNS, config) do
-    found
-    |> put(:via, :dns)
-    |> put(:dns_name, text(config[:service]))
-    |> put(:app_name, text(config[:application_name]))
-    |> put(:interval, ms(config[:polling_interval], 5_000))
-    |> disconnects()
-    |> resolver(config)
-    |> rest(config, [:service, :application_name, :polling_interval, :resolver])
-  end
-
-  defp strategy(found, Cluster.Strategy.Kubernetes.DNSSRV, config) do
-    found
-    |> put(:via, :dns)
-    |> put(:dns_name, service(text(config[:service]), text(config[:namespace])))
-    |> put(:record_type, :srv)
-    |> put(:host_type, :hostname)
-    |> put(:app_name, text(config[:application_name]))
-    |> put(:interval, ms(config[:polling_interval], 5_000))
-    |> disconnects()
-    |> note("CLUSTER_DOMAIN is not read: write the domain of the Kubernetes cluster into dns_name if it is another")
-    |> resolver(config)
-    |> rest(config, [:service, :namespace, :application_name, :polling_interval, :resolver])
-  end
-
-  defp strategy(found, Cluster.Strategy.Rancher, config) do
-    found
-    |> put(:via, :rancher)
-    |> feature(:rancher)
-    |> put(:app_name, text(config[:node_basename]))
-    |> put(:interval, ms(config[:polling_interval], 5_000))
-    |> disconnects()
-    |> rest(config, [:node_basename, :polling_interval, :stack, :service])
-    |> then(fn found ->
-      Enum.reduce([:stack, :service], found, fn key, found -> put(found, key, text(config[key])) end)
+  defp listed(list, version) when is_list(list) do
+    Enum.map(list, fn
+      {name, spec} -> named(name, spec, version)
+      _ -> %{lost(new("libcluster"), "a topology that is no {name, options}") | options: nil}
     end)
   end
 
-  defp strategy(found, nil, _), do: %{lost(found, "a topology without a strategy") | options: nil}
+  defp listed(other, _), do: [unknown("topologies", other)]
 
-  # A package of its own, or the project's.
-  defp strategy(found, strategy, config) do
-    found =
-      lost(
+  defp unknown(what, value) do
+    why =
+      case Value.problems(value) do
+        [] -> "they are known only when the project runs, computed"
+        problems -> "they are computed from #{Enum.join(problems, ", ")}"
+      end
+
+    place = if place = Value.place(value), do: " at #{place}", else: ""
+
+    lost(
+      %{new("libcluster") | options: nil},
+      "#{what}: #{why}#{place}. Write config :rendez for what they are there"
+    )
+  end
+
+  defp named(name, spec, version) when is_binary(name), do: named(String.to_atom(name), spec, version)
+  defp named(name, spec, version) when is_atom(name), do: %{topology(name, spec, version) | name: name}
+
+  # A name that is code names nothing here: a single cluster needs none.
+  defp named(name, spec, version) do
+    found = topology("whose name is code", spec, version)
+
+    %{
+      note(
         found,
-        "strategy: #{show(strategy)} - it is not part of libcluster. Where it polls, a module with poll/0 " <>
-          "that returns the names takes its place: config :rendez, via: MyApp.Peers; `mix help rendez.migrate` says more"
+        "the name of the topology is computed#{if(place = Value.place(name), do: " at #{place}")}; here it gets another"
       )
-
-    %{rest(found, config, []) | options: nil}
+      | name: nil
+    }
   end
 
-  # Without a timeout libcluster connects when it starts and never again.
-  defp tried_once(found, config) do
-    if config[:timeout] in [nil, :infinity],
-      do:
-        note(
+  defp topology(name, spec, version) when is_list(spec) do
+    strategy = spec[:strategy]
+
+    config =
+      if is_map(spec[:config]) and not is_struct(spec[:config]),
+        do: Map.to_list(spec[:config]),
+        else: spec[:config] || []
+
+    found = new("libcluster, topology #{name} by #{strategy(strategy)}")
+
+    if is_list(config) do
+      found
+      |> Strategies.translate(strategy, config, version)
+      |> functions(spec)
+      |> rest(spec, [:strategy, :config, :connect, :disconnect, :list_nodes, :child_spec])
+    else
+      %{lost(found, computed("config", config)) | options: nil}
+    end
+  end
+
+  defp topology(name, spec, _),
+    do: %{lost(new("libcluster, topology #{name}"), computed("the topology", spec)) | options: nil}
+
+  defp computed(what, value) do
+    place = if place = Value.place(value), do: " at #{place}", else: " in a way that is not followed"
+    "#{what}: it is computed#{place}. Write config :rendez with what it stands for there"
+  end
+
+  defp strategy(name) when is_atom(name), do: inspect(name)
+  defp strategy(_), do: "a strategy that is code"
+
+  defp functions(found, spec) do
+    case for {key, _} = one <- spec, Keyword.has_key?(@own, key), one not in @own and value(one) != nil, do: key do
+      [] ->
+        found
+
+      keys ->
+        lost(
           found,
-          "nodes that were lost are connected again, which libcluster does not do without timeout. Where that is " <>
-            "not wanted: refresh_interval_ms: :infinity"
-        ),
-      else: found
+          "#{Enum.join(keys, ", ")} - a module of the behaviour rendez_dist takes the place of these functions: dist: MyApp.Dist"
+        )
+    end
   end
 
-  defp gossip_group(config) do
-    group = address(config[:multicast_addr] || {233, 252, 1, 32})
-    port = config[:port] || 45_892
-    if {group, port} != {"233.252.1.32", 45_892}, do: socket(group, port)
+  defp value({_, value}), do: value
+
+  @doc false
+  def disconnects(found) do
+    found
+    |> put(:on_removed, {:disconnect, 0})
+    |> note(
+      "on_removed: a node that the source no longer names is disconnected at once, as libcluster does: one wrong answer " <>
+        "is enough. {:disconnect, 30_000} waits 30 seconds first; without the line nodes are kept"
+    )
   end
 
-  defp bound(found, config) do
-    if config[:if_addr] in [nil, "0.0.0.0", {0, 0, 0, 0}],
-      do: found,
-      else:
-        lost(found, "if_addr: #{show(config[:if_addr])} - sockets listen to the group; interface chooses the network")
-  end
-
-  defp only_multicast(found, config) do
-    if config[:broadcast_only],
-      do:
-        note(
-          found,
-          "the dialect of libcluster is broadcast; our own goes to a multicast group. Where the network takes no " <>
-            "multicast, find nodes by dns, epmd or subnet in the end"
-        ),
-      else: found
-  end
-
-  defp resolver(found, config),
-    do: set_aside(found, config, :resolver, "a function cannot be configured: write a module with poll/0")
-
+  @doc false
   # Left out of the library unless asked for.
-  defp feature(found, feature) do
+  def feature(found, feature) do
     note(
       found,
-      "build the library with it: config :rendez, features: [#{inspect(feature)}] in config/config.exs, and " <>
+      "build the library with it: config :rendez, features: [#{inspect(feature)}] in config/config.exs, then " <>
         "mix deps.compile rendez --force"
     )
   end
 
-  defp set_aside(found, config, key, why) do
-    if Keyword.has_key?(config, key), do: lost(found, "#{key}: #{show(config[key])} - #{why}"), else: found
-  end
-
-  defp disconnects(found) do
-    found
-    |> put(:on_removed, {:disconnect, 0})
-    |> note(
-      "as libcluster does, a node that the source no longer names is disconnected at once. Give it time to end its " <>
-        "work with on_removed: {:disconnect, 30_000}, or remove the line to leave it be"
-    )
-  end
-
-  defp domain(name) when name in [nil, :cluster, "cluster"], do: nil
-  defp domain(name), do: "#{text(name)}.local"
-
-  defp service(service, namespace) when is_binary(service) and is_binary(namespace),
-    do: "#{service}.#{namespace}.svc.cluster.local"
-
-  defp service(service, namespace), do: {:code, ~s|"\#{#{code(service)}}.\#{#{code(namespace)}}.svc.cluster.local"|}
-
-  defp code({:code, code}), do: code
-  defp code(value), do: inspect(value)
-
-  defp functions(found, spec) do
-    Enum.reduce([:connect, :disconnect, :list_nodes], found, fn key, found ->
-      if spec[key] == nil,
-        do: found,
-        else:
-          lost(
-            found,
-            "#{key}: #{show(spec[key])} - a module of the behaviour rendez_dist takes the place of these " <>
-              "functions: dist: MyApp.Dist"
-          )
-    end)
-  end
+  defdelegate gossip(found, config, version), to: Gossip, as: :translate
 end

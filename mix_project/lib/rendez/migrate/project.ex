@@ -2,197 +2,199 @@ defmodule Rendez.Migrate.Project do
   @moduledoc """
   What a project says about its clustering: its configuration, and what its sources start. Only reads.
   """
+  alias Rendez.Migrate.{Config, Erlang, Scope, Sources}
 
   @typedoc """
-    * `configs` - `{place, language, [{app, env}]}`, one for each file or group of files that was read;
-    * `children` - what the sources start: `{:dns_cluster | :libcluster, place, options}`;
-    * `unread` - what could not be read, each with the reason and the remedy;
-    * `env` - for which the configuration was read.
+    * `entries` - what is configured, as `Rendez.Migrate.Config` reads it, with that of a `sys.config`;
+    * `erlang` - the applications that a `sys.config` configures, with its file;
+    * `finds` - what the sources start;
+    * `unread` - what could not be read, each with the reason;
+    * `seen` - mentions in the sources that were not followed;
+    * `libcluster` - its version, if it is known;
+    * `packages` - the dependencies, as far as they are named;
+    * `env` - for which it was read.
   """
   @type t :: %{
-          configs: [{String.t(), :elixir | :erlang, keyword()}],
-          children: [{atom(), String.t(), term()}],
+          entries: [Config.entry()],
+          erlang: [{Path.t(), keyword()}],
+          finds: [Sources.find()],
           unread: [String.t()],
+          seen: [{atom(), String.t()}],
+          libcluster: Version.t() | nil,
+          packages: [atom()],
+          has_sources: boolean(),
           env: atom()
         }
 
-  @sys_configs ~w(config/sys.config rel/sys.config sys.config rel/files/sys.config priv/sys.config)
+  @sys_configs ~w(config/sys.config rel/sys.config sys.config rel/files/sys.config priv/sys.config) ++
+                 ~w(config/sys.config.src rel/sys.config.src sys.config.src)
+  @scripts ~w(config/config.exs config/runtime.exs)
 
   @doc "Reads the project in `root`; see `Rendez.Migrate.page/2` for the options."
   @spec read(Path.t(), keyword()) :: t()
   def read(root, options) do
     env = Keyword.get(options, :env, :prod)
-    target = Keyword.get(options, :target, :host)
-    files = Keyword.get(options, :files) || Enum.filter(@sys_configs, &File.regular?(Path.join(root, &1)))
-    {scripts, terms} = Enum.split_with(files, &(Path.extname(&1) == ".exs"))
-    scripts = if scripts == [] and options[:files] == nil, do: ~w(config/config.exs config/runtime.exs), else: scripts
 
-    {elixir, unread} = elixir(root, Enum.filter(scripts, &File.regular?(Path.join(root, &1))), env, target)
-    read = for file <- terms, do: {file, erlang(Path.join(root, file), [])}
-    configs = elixir ++ for({file, {:ok, config}} <- read, do: {file, :erlang, config})
-    unread = unread ++ for {file, {:error, why}} <- read, do: "#{file}: #{why}"
+    scope = %Scope{
+      root: root,
+      env: env,
+      target: Keyword.get(options, :target, :host),
+      lookup: fn _, _ -> :error end,
+      keys: fn _ -> [] end
+    }
 
-    {children, unparsed} = sources(root, configs)
-    %{configs: configs, children: children, unread: unread ++ unparsed, env: env}
+    {scripts, terms} = files(root, options[:files], env)
+
+    config = Config.read(scripts, scope)
+    read = for file <- terms, do: {file, Erlang.sys_config(Path.join(root, file))}
+    erlang = for {file, {:ok, config}} <- read, do: {file, config}
+    entries = config.entries ++ Enum.flat_map(erlang, fn {file, config} -> Config.entries(config, file) end)
+    lookup = fn app, key -> Config.value(entries, app, key) end
+
+    elixir = sources(root, ~w(lib/**/*.ex web/**/*.ex apps/*/lib/**/*.ex apps/*/web/**/*.ex))
+    found = Sources.read(elixir, %{scope | lookup: lookup, keys: &for({key, _} <- env(entries, &1), do: key)})
+
+    %{
+      entries: entries,
+      erlang: erlang,
+      finds: found.finds ++ erlang_finds(root) ++ started_by_arguments(root),
+      unread: config.unread ++ for({file, {:error, why}} <- read, do: "#{file}: #{why}") ++ found.unread,
+      seen: found.seen,
+      libcluster: version(root, :libcluster),
+      packages: packages(root),
+      has_sources: elixir != [],
+      env: env
+    }
   end
 
-  @doc "The value of an application's key, wherever it is configured."
-  @spec value(t() | [tuple()], atom(), term()) :: {:ok, term()} | :error
-  def value(%{configs: configs}, app, key), do: value(configs, app, key)
-
-  def value(configs, app, key) do
-    Enum.find_value(configs, :error, fn {_, _, config} ->
-      env = Keyword.get(config, app, [])
-      List.keymember?(env, key, 0) && {:ok, Keyword.get(env, key)}
-    end)
-  end
-
-  # --- Configuration ---
-
-  # As Mix reads it: the files one after the other, later ones over earlier ones.
-  defp elixir(_root, [], _env, _target), do: {[], []}
-
-  defp elixir(root, files, env, target) do
-    {config, unread} =
-      Enum.reduce(files, {[], []}, fn file, {config, unread} ->
-        try do
-          {Config.Reader.merge(config, Config.Reader.read!(Path.join(root, file), env: env, target: target)), unread}
-        rescue
-          error ->
-            why = error |> Exception.message() |> String.trim() |> String.replace("\n", " ")
-            # What is missing there is most often a variable of the machine that the release runs on.
-            {config, unread ++ ["#{file} (for #{env}): #{why}. Set the variables that it reads, if it is that"]}
-        end
-      end)
-
-    {[{Enum.join(files, ", "), :elixir, config}], unread}
-  end
-
-  # A sys.config: one list of applications; a text in it names a further file. See config(4) of OTP.
-  defp erlang(path, above) do
-    with false <- Path.expand(path) in above,
-         {:ok, [terms]} when is_list(terms) <- :file.consult(path) do
-      Enum.reduce_while(terms, {:ok, []}, fn
-        {app, env}, {:ok, config} when is_atom(app) and is_list(env) ->
-          {:cont, {:ok, Keyword.update(config, app, env, &Keyword.merge(&1, env))}}
-
-        other, {:ok, config} ->
-          with true <- is_binary(other) or List.ascii_printable?(List.wrap(other)),
-               {:ok, more} <- included(to_string(other), path, above) do
-            {:cont, {:ok, Keyword.merge(config, more, fn _, one, two -> Keyword.merge(one, two) end)}}
-          else
-            {:error, why} -> {:halt, {:error, "it names #{other}, which cannot be read: #{why}"}}
-            _ -> {:halt, {:error, "#{inspect(other)} is neither {Application, Environment} nor the name of a file"}}
-          end
-      end)
-    else
-      true -> {:error, "it includes itself"}
-      {:ok, _} -> {:error, "it has to be one list of {Application, Environment}, with a full stop after it"}
-      {:error, reason} -> {:error, "#{:file.format_error(reason)}. A template (.src) has to be filled in first"}
+  @doc "All that is configured of an application."
+  @spec env([Config.entry()], atom()) :: keyword()
+  def env(entries, app) do
+    for {^app, key, _, _, _} <- entries, uniq: true do
+      {:ok, value} = Config.value(entries, app, key)
+      {key, value}
     end
   end
 
-  defp included(name, path, above) do
-    name = if Path.extname(name) == "", do: name <> ".config", else: name
-    erlang(Path.expand(name, Path.dirname(path)), [Path.expand(path) | above])
+  defp files(root, nil, env) do
+    there = fn file -> File.regular?(Path.join(root, file)) end
+    releases = if env == :prod, do: ["config/releases.exs"], else: []
+
+    below =
+      for app <- "apps/*" |> Path.expand(root) |> Path.wildcard() |> Enum.sort(),
+          script <- @scripts,
+          do: app |> Path.join(script) |> Path.relative_to(Path.expand(root))
+
+    terms = Enum.filter(@sys_configs ++ Erlang.named_by_rebar(root), there) |> Enum.uniq()
+    # A template beside what is made of it says the same.
+    terms = Enum.reject(terms, &(Path.extname(&1) == ".src" and Path.rootname(&1) in terms))
+    {Enum.filter(@scripts ++ releases ++ below, there), terms}
   end
 
-  # --- Sources ---
+  defp files(_, given, _), do: Enum.split_with(given, &(Path.extname(&1) == ".exs"))
 
-  defp sources(root, configs) do
+  defp sources(root, patterns) do
     # Within the root, whose own name may hold what a pattern takes for special.
-    places =
-      for pattern <- [~c"lib/**/*.ex", ~c"apps/*/lib/**/*.ex"], do: :filelib.wildcard(pattern, String.to_charlist(root))
-
-    places
-    |> Enum.concat()
-    |> Enum.map(&List.to_string/1)
-    |> Enum.reduce({[], []}, fn place, {children, unparsed} ->
-      case root |> Path.join(place) |> File.read!() |> Code.string_to_quoted() do
-        {:ok, ast} -> {children ++ in_source(ast, place, configs), unparsed}
-        {:error, {where, _, _}} -> {children, unparsed ++ ["#{place}: a syntax error on line #{line(where)}"]}
-      end
-    end)
+    for pattern <- patterns,
+        place <- :filelib.wildcard(String.to_charlist(pattern), String.to_charlist(root)),
+        uniq: true,
+        do: List.to_string(place)
   end
 
-  defp line(where) when is_list(where), do: where[:line]
-  defp line(where), do: where
+  # --- Erlang's sources ---
 
-  defp in_source(ast, place, configs) do
-    bound = bindings(ast)
-
-    {_, found} =
-      Macro.prewalk(ast, [], fn
-        {{:__aliases__, _, [:DNSCluster]}, options} = node, found when is_list(options) ->
-          {node, [{:dns_cluster, place, for({key, value} <- options, do: {key, term(value, bound, configs)})} | found]}
-
-        {{:__aliases__, _, [:Cluster, :Supervisor]}, [topologies | _]} = node, found ->
-          case term(topologies, bound, configs) do
-            # What stands in the configuration of libcluster is found there.
-            {:configured, :libcluster, _, _} -> {node, found}
-            {:configured, _, _, value} when is_list(value) -> {node, [{:libcluster, place, value} | found]}
-            value when is_list(value) -> {node, [{:libcluster, place, value} | found]}
-            other -> {node, [{:libcluster, place, other} | found]}
-          end
-
-        node, found ->
-          {node, found}
-      end)
-
-    Enum.reverse(found)
-  end
-
-  # `topologies = [...]` on the way to a child specification.
-  defp bindings(ast) do
-    {_, bound} =
-      Macro.prewalk(ast, %{}, fn
-        {:=, _, [{name, _, context}, value]} = node, bound when is_atom(name) and is_atom(context) ->
-          {node, Map.put(bound, name, value)}
-
-        node, bound ->
-          {node, bound}
-      end)
-
-    bound
-  end
-
-  # A value in a source: what it is if that can be read off, else its code. Nothing is called.
-  defp term(ast, bound, configs, depth \\ 0)
-  defp term(literal, _, _, _) when is_atom(literal) or is_number(literal) or is_binary(literal), do: literal
-  defp term({:__aliases__, _, parts}, _, _, _), do: Module.concat(parts)
-  defp term({a, b}, bound, configs, depth), do: {term(a, bound, configs, depth), term(b, bound, configs, depth)}
-
-  defp term({:{}, _, parts}, bound, configs, depth),
-    do: List.to_tuple(Enum.map(parts, &term(&1, bound, configs, depth)))
-
-  defp term(list, bound, configs, depth) when is_list(list), do: Enum.map(list, &term(&1, bound, configs, depth))
-
-  defp term({name, _, context} = ast, bound, configs, depth) when is_atom(name) and is_atom(context) and depth < 5 do
-    case bound do
-      %{^name => value} -> term(value, bound, configs, depth + 1)
-      _ -> code(ast)
+  defp erlang_finds(root) do
+    for file <- sources(root, ~w(src/**/*.erl apps/*/src/**/*.erl lib/*/src/**/*.erl)),
+        {:ok, text} <- [File.read(Path.join(root, file))],
+        {function, arguments, line} <- Erlang.calls(text) do
+      %{
+        kind: :nodefinder,
+        place: "#{file}:#{line(line)}",
+        value: [function | arguments || [:unknown]],
+        guards: [],
+        origins: [],
+        language: :erlang
+      }
     end
   end
 
-  # `Application.get_env(:my_app, :dns_cluster_query) || :ignore`
-  defp term({:||, _, [value, default]} = ast, bound, configs, depth) do
-    case term(value, bound, configs, depth) do
-      {:configured, app, key, nil} -> {:configured, app, key, term(default, bound, configs, depth)}
-      {:configured, _, _, _} = configured -> configured
-      _ -> code(ast)
+  # `-s nodefinder multicast_start`
+  defp started_by_arguments(root) do
+    for file <-
+          ~w(vm.args config/vm.args config/vm.args.src rel/vm.args rel/vm.args.src rel/vm.args.eex rel/files/vm.args),
+        {:ok, text} <- [File.read(Path.join(root, file))],
+        {text, line} <- text |> String.split("\n") |> Enum.with_index(1),
+        text =~ ~r/^\s*-(s|run)\s+nodefinder\s+multicast_start\s*$/ do
+      %{
+        kind: :nodefinder,
+        place: "#{file}:#{line}",
+        value: [:multicast_start],
+        guards: [],
+        origins: [],
+        language: :erlang
+      }
     end
   end
 
-  defp term({{:., _, [{:__aliases__, _, [:Application]}, get]}, _, [app, key | default]}, _, configs, _)
-       when get in [:get_env, :fetch_env!, :compile_env, :compile_env!] and is_atom(app) and is_atom(key) do
-    case {value(configs, app, key), default} do
-      {{:ok, value}, _} -> {:configured, app, key, value}
-      {:error, [value]} when is_atom(value) or is_binary(value) -> {:configured, app, key, value}
-      _ -> {:configured, app, key, nil}
+  defp line({line, _}), do: line
+  defp line(line), do: line
+
+  # --- Dependencies ---
+
+  @doc "The version of a package that the project has, or may have at most; `nil` where nothing says it."
+  @spec version(Path.t(), atom()) :: Version.t() | nil
+  def version(root, package), do: locked(root, package) || required(root, package)
+
+  defp locked(root, package) do
+    with {:ok, {:%{}, _, pairs}} <- parsed(root, "mix.lock"),
+         {_, {:{}, _, [:hex, _, version | _]}} <- List.keyfind(pairs, package, 0),
+         {:ok, version} <- Version.parse(version) do
+      version
+    else
+      _ -> nil
     end
   end
 
-  defp term(ast, _, _, _), do: code(ast)
+  # The releases between which something changed; of those that are asked for, the last.
+  @releases ~w(3.5.0 3.4.1 3.3.3 3.3.0 3.2.2 3.1.1 3.0.3 2.5.0 2.3.0 2.0.4)
 
-  defp code(ast), do: {:code, Macro.to_string(ast)}
+  defp required(root, package) do
+    with [requirement | _] <-
+           for({^package, requirement} when is_binary(requirement) <- dependencies(root), do: requirement),
+         {:ok, requirement} <- Version.parse_requirement(requirement),
+         version when is_binary(version) <- Enum.find(@releases, &Version.match?(&1, requirement)) do
+      Version.parse!(version)
+    else
+      _ -> nil
+    end
+  end
+
+  defp packages(root), do: root |> dependencies() |> Enum.map(&elem(&1, 0)) |> Enum.uniq()
+
+  # `{:package, "~> 1.0"}`, wherever it stands in mix.exs.
+  defp dependencies(root) do
+    for file <- ["mix.exs" | sources(root, ["apps/*/mix.exs"])], {:ok, ast} <- [parsed(root, file)], reduce: [] do
+      found ->
+        {_, found} =
+          Macro.prewalk(ast, found, fn
+            {package, requirement} = node, found when is_atom(package) and is_binary(requirement) ->
+              {node, [{package, requirement} | found]}
+
+            {:{}, _, [package, requirement | _]} = node, found when is_atom(package) and is_binary(requirement) ->
+              {node, [{package, requirement} | found]}
+
+            node, found ->
+              {node, found}
+          end)
+
+        found
+    end
+  end
+
+  defp parsed(root, file) do
+    case File.read(Path.join(root, file)) do
+      {:ok, text} -> Elixir.Code.string_to_quoted(text, warn_on_unnecessary_quotes: false, emit_warnings: false)
+      error -> error
+    end
+  end
 end

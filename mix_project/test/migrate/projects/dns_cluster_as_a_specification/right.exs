@@ -1,0 +1,1 @@
+[cases: [{%{}, [via: :dns, dns_name: "q.internal"]}], lost: 0]

@@ -1,0 +1,16 @@
+defmodule Shop.Application do
+  use Application
+
+  @impl true
+  def start(_type, _args) do
+    children = [
+      Shop.Repo,
+      {DNSCluster, query: query()},
+      ShopWeb.Endpoint
+    ]
+
+    Supervisor.start_link(children, strategy: :one_for_one, name: Shop.Supervisor)
+  end
+
+  defp query, do: System.fetch_env!("APP") <> ".internal"
+end

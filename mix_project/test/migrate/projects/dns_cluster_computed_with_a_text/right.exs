@@ -1,0 +1,1 @@
+[cases: [{%{}, []}], lost: 1, says: ["at lib/shop/application.ex:8"]]

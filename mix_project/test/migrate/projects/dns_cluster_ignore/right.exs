@@ -1,0 +1,1 @@
+[cases: [{%{}, []}], lost: 0, says: ["its query is :ignore"]]

@@ -1,0 +1,1 @@
+[cases: [{%{}, [via: :dns, dns_name: "a.b"]}], lost: 0]

@@ -1,0 +1,1 @@
+[cases: [{%{}, [via: :dns, dns_name: "shop.internal"]}], file: "config/config.exs", lost: 0]

@@ -1,0 +1,3 @@
+import Config
+
+config :shop, cluster: [query: "q.internal", interval: 2_000]

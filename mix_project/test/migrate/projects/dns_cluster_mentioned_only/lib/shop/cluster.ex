@@ -1,0 +1,3 @@
+defmodule Shop.Cluster do
+  def module, do: DNSCluster
+end

@@ -1,0 +1,1 @@
+[cases: [{%{}, []}], lost: 0, says: ["lib/shop/cluster.ex:2 mentions DNSCluster"]]

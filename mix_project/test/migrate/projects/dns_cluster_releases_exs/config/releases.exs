@@ -1,0 +1,3 @@
+import Config
+
+config :shop, :dns_cluster_query, System.fetch_env!("QUERY")

@@ -1,0 +1,2 @@
+defmodule Shop.Broken do
+  @key "hush-key

@@ -1,0 +1,1 @@
+[cases: [{%{}, [via: :shop_discover]}], lost: 1]

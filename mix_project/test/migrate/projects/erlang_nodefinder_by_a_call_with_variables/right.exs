@@ -1,0 +1,1 @@
+[cases: [{%{}, []}], lost: 1, says: ["src/shop_app.erl:2"]]

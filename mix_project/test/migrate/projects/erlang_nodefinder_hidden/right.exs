@@ -1,0 +1,1 @@
+[cases: [{%{}, [via: :multicast, dialects: [:native, :nodefinder], nodefinder_hidden: true]}], lost: 0]

@@ -1,0 +1,1 @@
+[cases: [{%{}, []}], lost: 0, says: ["neither {Application, Environment}"]]

@@ -1,0 +1,1 @@
+[cases: [{%{"RENDEZ_SECRET" => "x"}, [via: :multicast, dialects: [:native, :libcluster], interface: "127.0.0.1", libcluster_secret: "x"]}], file: "config/runtime.exs", lost: 0, says: ["set RENDEZ_SECRET to it"]]

@@ -1,0 +1,1 @@
+[cases: [{%{}, [via: :multicast, dialects: [:native, :libcluster], libcluster_broadcast_only: true]}], lost: 0, says: ["multicast_addr is no multicast group"]]

@@ -1,0 +1,1 @@
+[cases: [{%{}, [via: :multicast, dialects: [:native, :libcluster], libcluster_group: "230.1.1.251:45892"]}], lost: 0]

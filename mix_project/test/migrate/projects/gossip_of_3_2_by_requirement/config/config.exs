@@ -1,0 +1,8 @@
+import Config
+
+config :libcluster,
+  topologies: [
+    shop: [
+      strategy: Cluster.Strategy.Gossip
+    ]
+  ]

@@ -1,0 +1,1 @@
+[cases: [{%{}, [via: :multicast, dialects: [:native, :libcluster], libcluster_group: "233.252.1.32:45892"]}, {%{"GOSSIP_PORT" => "4000"}, [via: :multicast, dialects: [:native, :libcluster], libcluster_group: "233.252.1.32:4000"]}], file: "config/runtime.exs", lost: 0]

@@ -1,0 +1,1 @@
+[cases: [{%{"RENDEZ_SECRET" => "x"}, [via: :multicast, dialects: [:native, :libcluster], libcluster_secret: "x"]}], lost: 0]

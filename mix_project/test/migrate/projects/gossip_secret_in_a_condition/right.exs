@@ -1,0 +1,1 @@
+[cases: [{%{}, []}], lost: 1, says: ["may hold a secret"]]

@@ -1,0 +1,1 @@
+[cases: [{%{"SECRET" => "x"}, [via: :multicast, dialects: [:native, :libcluster], libcluster_group: "233.252.1.32:4000", libcluster_secret: "x"]}, {%{}, [via: :multicast, dialects: [:native, :libcluster], libcluster_group: "233.252.1.32:4000"]}], lost: 0]

@@ -1,0 +1,1 @@
+[cases: [{%{"GOSSIP_SECRET" => "x"}, [via: :multicast, dialects: [:native, :libcluster], libcluster_secret: "x"]}, {%{}, [via: :multicast, dialects: [:native, :libcluster], libcluster_secret: nil]}], lost: 0]

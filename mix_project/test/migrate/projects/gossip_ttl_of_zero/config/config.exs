@@ -1,0 +1,9 @@
+import Config
+
+config :libcluster,
+  topologies: [
+    shop: [
+      strategy: Cluster.Strategy.Gossip,
+      config: [multicast_ttl: 0]
+    ]
+  ]

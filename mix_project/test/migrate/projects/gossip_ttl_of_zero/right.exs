@@ -1,0 +1,1 @@
+[cases: [{%{}, [via: :multicast, dialects: [:native, :libcluster]]}], lost: 0, says: ["a ttl is 1 to 255 here"]]

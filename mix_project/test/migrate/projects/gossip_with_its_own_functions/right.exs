@@ -1,0 +1,1 @@
+[cases: [{%{}, [via: :multicast, dialects: [:native, :libcluster]]}], lost: 0]

@@ -1,0 +1,1 @@
+[cases: [{%{}, [via: :multicast, dialects: [:native, :libcluster]]}], lost: 1, says: ["connect, disconnect - a module of the behaviour rendez_dist"]]

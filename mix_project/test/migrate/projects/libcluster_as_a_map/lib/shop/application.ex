@@ -1,0 +1,16 @@
+defmodule Shop.Application do
+  use Application
+
+  @impl true
+  def start(_type, _args) do
+    topologies = [shop: [strategy: Cluster.Strategy.Epmd, config: [hosts: [:"a@127.0.0.1", :"b@127.0.0.1"], timeout: 30_000]]]
+
+    children = [
+      Shop.Repo,
+      %{id: Cluster.Supervisor, start: {Cluster.Supervisor, :start_link, [[topologies]]}, type: :supervisor},
+      ShopWeb.Endpoint
+    ]
+
+    Supervisor.start_link(children, strategy: :one_for_one, name: Shop.Supervisor)
+  end
+end

@@ -1,0 +1,5 @@
+defmodule Shop.Topology do
+  def all do
+    [shop: [strategy: Cluster.Strategy.Epmd, config: [hosts: [:"a@127.0.0.1", :"b@127.0.0.1"], timeout: 30_000]]]
+  end
+end

@@ -1,0 +1,17 @@
+defmodule Shop.Application do
+  use Application
+
+  @impl true
+  def start(_type, _args) do
+    import Supervisor.Spec
+    topologies = [shop: [strategy: Cluster.Strategy.Epmd, config: [hosts: [:"a@127.0.0.1", :"b@127.0.0.1"], timeout: 30_000]]]
+
+    children = [
+      Shop.Repo,
+      supervisor(Cluster.Supervisor, [[topologies, [name: Shop.Sup]]]),
+      ShopWeb.Endpoint
+    ]
+
+    Supervisor.start_link(children, strategy: :one_for_one, name: Shop.Supervisor)
+  end
+end

@@ -1,0 +1,1 @@
+[cases: [{%{"NO_CLUSTER" => "1"}, []}, {%{}, [via: :epmd]}], lost: 0]

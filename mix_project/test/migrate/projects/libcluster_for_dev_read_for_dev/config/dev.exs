@@ -1,0 +1,3 @@
+import Config
+
+config :libcluster, topologies: [dev: [strategy: Cluster.Strategy.LocalEpmd]]

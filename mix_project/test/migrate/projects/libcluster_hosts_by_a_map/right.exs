@@ -1,0 +1,1 @@
+[cases: [{%{}, [via: :list, node_list: [:"shop@one.example", :"shop@two.example"]]}], lost: 0]

@@ -1,0 +1,1 @@
+[cases: [{%{}, [clusters: [logger_cluster: [via: :list, node_list: [:"a@127.0.0.1", :"b@127.0.0.1"]], user_cluster: [via: :list, node_list: [:"a@127.0.0.1", :"b@127.0.0.1"]]]]}], lost: 0]

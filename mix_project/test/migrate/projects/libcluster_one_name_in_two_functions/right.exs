@@ -1,0 +1,1 @@
+[cases: [{%{}, [clusters: [gossip: [via: :multicast, dialects: [:native, :libcluster], libcluster_group: "233.252.1.32:4000"], gossip_2: [via: :multicast, dialects: [:native, :libcluster], libcluster_group: "233.252.1.32:5000"]]]}], lost: 0, says: ["its cluster is called gossip_2"]]

@@ -1,0 +1,1 @@
+[cases: [{%{"KUBERNETES_SERVICE_HOST" => "10.0.0.1"}, [via: :dns, dns_name: "shop", app_name: "shop", on_removed: {:disconnect, 0}]}, {%{}, [via: :multicast, dialects: [:native, :libcluster]]}], lost: 0]

@@ -1,0 +1,8 @@
+import Config
+
+config :libcluster,
+  topologies: [
+    shop: [
+      strategy: Cluster.Strategy.Gossip, config: [port: 4000, secret: "hush-put"]
+    ]
+  ]

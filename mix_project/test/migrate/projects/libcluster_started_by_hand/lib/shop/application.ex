@@ -1,0 +1,6 @@
+defmodule Shop.Cluster do
+  def join do
+    topologies = [shop: [strategy: Cluster.Strategy.Epmd, config: [hosts: [:"a@127.0.0.1", :"b@127.0.0.1"], timeout: 30_000]]]
+    Cluster.Supervisor.start_link([topologies, [name: Shop.Sup]])
+  end
+end

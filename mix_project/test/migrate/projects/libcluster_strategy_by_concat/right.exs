@@ -1,0 +1,1 @@
+[cases: [{%{}, [via: :epmd]}], lost: 0]

@@ -1,0 +1,1 @@
+[cases: [{%{}, []}], lost: 1, says: ["strategy: it is computed at lib/shop/application.ex:8"]]

@@ -1,0 +1,14 @@
+defmodule A.Application do
+  use Application
+
+  @impl true
+  def start(_type, _args) do
+    children = [
+      A.Repo,
+      {Cluster.Supervisor, [[shop: [strategy: Cluster.Strategy.Epmd, config: [hosts: [:"a@127.0.0.1", :"b@127.0.0.1"], timeout: 30_000]]]]},
+      AWeb.Endpoint
+    ]
+
+    Supervisor.start_link(children, strategy: :one_for_one, name: A.Supervisor)
+  end
+end

@@ -1,0 +1,14 @@
+defmodule B.Application do
+  use Application
+
+  @impl true
+  def start(_type, _args) do
+    children = [
+      B.Repo,
+      {Cluster.Supervisor, [[shop: [strategy: Cluster.Strategy.Epmd, config: [hosts: [:"a@127.0.0.1", :"b@127.0.0.1"], timeout: 30_000]]]]},
+      BWeb.Endpoint
+    ]
+
+    Supervisor.start_link(children, strategy: :one_for_one, name: B.Supervisor)
+  end
+end

@@ -1,0 +1,3 @@
+import Config
+
+config :peerage, via: Rendez.TestProviders.Poll, interval: 3, password: "hush-peerage"

@@ -1,0 +1,1 @@
+[cases: [{%{}, [via: Rendez.TestProviders.Poll, interval: 3]}], lost: 1]

@@ -1,0 +1,3 @@
+import Config
+
+config :peerage, via: Peerage.Via.Self

@@ -1,0 +1,1 @@
+[cases: [{%{}, [via: :self]}], lost: 0]

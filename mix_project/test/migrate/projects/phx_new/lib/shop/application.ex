@@ -1,0 +1,16 @@
+defmodule Shop.Application do
+  use Application
+
+  @impl true
+  def start(_type, _args) do
+    children = [
+      Shop.Repo,
+      ShopWeb.Telemetry,
+      {DNSCluster, query: Application.get_env(:shop, :dns_cluster_query) || :ignore},
+      {Phoenix.PubSub, name: Shop.PubSub},
+      ShopWeb.Endpoint
+    ]
+
+    Supervisor.start_link(children, strategy: :one_for_one, name: Shop.Supervisor)
+  end
+end

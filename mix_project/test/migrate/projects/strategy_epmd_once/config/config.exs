@@ -1,0 +1,9 @@
+import Config
+
+config :libcluster,
+  topologies: [
+    shop: [
+      strategy: Cluster.Strategy.Epmd,
+      config: [hosts: [:"a@127.0.0.1"]]
+    ]
+  ]

@@ -1,0 +1,1 @@
+[cases: [{%{}, [via: :hosts_file, interval: 30]}], lost: 0]

@@ -1,0 +1,9 @@
+import Config
+
+config :libcluster,
+  topologies: [
+    shop: [
+      strategy: Cluster.Strategy.Kubernetes.DNSSRV,
+      config: [service: "shop", namespace: "prod", application_name: "shop"]
+    ]
+  ]

@@ -1,0 +1,1 @@
+[cases: [{%{"SERVICE" => "s", "NAMESPACE" => "n"}, [via: :dns, dns_name: "s.n.svc.cluster.local", record_type: :srv, host_type: :hostname, app_name: "shop", on_removed: {:disconnect, 0}]}], lost: 0]

@@ -1,0 +1,1 @@
+[cases: [{%{}, [via: :kubernetes, selector: "app=shop", namespace: "prod", app_name: "shop", lookup: :endpoint_slices, mode: :hostname, service_name: "shop", cluster_domain: "corp.local", on_removed: {:disconnect, 0}]}], lost: 0, says: ["discovery.k8s.io"]]

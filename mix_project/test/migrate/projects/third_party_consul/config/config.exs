@@ -1,0 +1,9 @@
+import Config
+
+config :libcluster,
+  topologies: [
+    shop: [
+      strategy: Cluster.Strategy.Consul,
+      config: [token: "hush-consul", service_name: "shop"]
+    ]
+  ]
