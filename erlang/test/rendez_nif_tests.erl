@@ -117,6 +117,24 @@ options_are_refused_in_words_test_() ->
                             {#{via => list, node_list => [<<"a@b">>], max_nodes => -1}, "max_nodes"},
                             {#{via => self, node => <<"no host">>}, "node name"}]].
 
+%% What only shows when a provider is made is refused by the check as by the start.
+the_check_refuses_what_the_start_refuses_test_() ->
+    [{lists:flatten(io_lib:format("~p", [Options])), fun() ->
+         {error, Message} = rendez_nif:check(Options),
+         ?assertEqual({error, Message}, rendez_nif:start(self(), Options#{node => <<"a@127.0.0.1">>, cookie => <<"k">>}))
+     end}
+     || Options <- [#{via => dns, dns_name => <<".internal">>},
+                    #{via => multicast, dialects => [libcluster], libcluster_group => <<"255.255.255.255:45892">>},
+                    #{via => multicast, dialects => [libcluster], libcluster_broadcast_only => true,
+                      libcluster_group => <<"233.252.1.32:45892">>},
+                    #{via => multicast, multicast_addr => <<"10.0.0.255">>}]].
+
+%% A node that is not alive yet has no cookie and no name: neither is missed by the check.
+the_check_waits_for_no_node_test_() ->
+    [?_assertEqual(ok, rendez_nif:check(Options))
+     || Options <- [#{via => multicast}, #{via => multicast, dialects => [native, nodefinder]},
+                    #{via => dns, dns_name => <<"a.internal">>}]].
+
 %% No term makes it crash or raise anything but `badarg'.
 junk_test() ->
     {ok, Handle, _} = rendez_nif:start(self(), ?EXTERNAL),

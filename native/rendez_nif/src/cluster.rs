@@ -65,6 +65,20 @@ impl Configuration {
     pub fn sources(&self) -> Result<Vec<Source>, String> {
         sources(&self.cluster, &self.context).map_err(|error| error.to_string())
     }
+
+    /// Rejects what a start would reject. The node may not be alive yet: another name and cookie then stand in for its own.
+    ///
+    /// # Errors
+    /// A sentence for people.
+    pub fn check(mut self) -> Result<(), String> {
+        if self.context.own.is_none() {
+            self.context.own = "rendez@127.0.0.1".parse().ok();
+        }
+        if self.context.cookie.is_none() {
+            self.context.cookie = Some(Secret::new("none yet"));
+        }
+        self.sources().map(|_| ())
+    }
 }
 
 /// Reads `Options`: those of a cluster, and `node` and `cookie`.

@@ -108,10 +108,12 @@ fn refresh(env: Env<'_>, cluster: ResourceArc<Cluster>) -> Term<'_> {
 fn check<'a>(env: Env<'a>, options: Term<'a>) -> Term<'a> {
     guarded(env, || {
         use rustler::Encoder;
-        let configured = cluster::configuration(options)?.cluster;
+        let configuration = cluster::configuration(options)?;
+        let configured = &configuration.cluster;
         Ok(if configured.via.is_empty() {
             (atoms::off(), configured.off.join(" and ")).encode(env)
         } else {
+            configuration.check()?;
             atoms::ok().encode(env)
         })
     })

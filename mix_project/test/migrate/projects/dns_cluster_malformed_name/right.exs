@@ -1,0 +1,1 @@
+[cases: [{%{}, []}], lost: 1, says: ["rendez refuses it", ".internal"]]
