@@ -275,6 +275,129 @@ async fn other_hosts_may_ask_our_server_and_nothing_else() {
     assert_eq!(names(&client).await, ["there"]);
 }
 
+/// A host that opens far more connections than there are places, and says nothing, does not shut EPMD for another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_host_does_not_shut_our_server_for_others() {
+    let Some(lan) = Lan::new(2, "our EPMD server and two other hosts") else {
+        return;
+    };
+    let server = Server::bind(ServerConfig {
+        port: 0,
+        // On this network nobody else listens, and the default bounds hold.
+        addresses: vec![lan.machine().parse().unwrap()],
+        ..ServerConfig::default()
+    })
+    .unwrap();
+    let port = server.port();
+    let _ours = Ours {
+        port,
+        task: tokio::spawn(server.run(std::future::pending())),
+    };
+    let on_host = |number, script: String| {
+        let [program, words @ ..] = lan.enter(number);
+        let mut command = Command::new(program);
+        command.args(words).args(["bash", "-c", &script]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command
+    };
+    let to_server = format!("/dev/tcp/{}/{port}", lan.machine());
+    let mut stranger = on_host(
+        1,
+        format!("for i in $(seq 300); do exec {{fd}}<>{to_server} || exit; done; echo open; exec sleep 600"),
+    )
+    .spawn()
+    .unwrap();
+    let mut said = String::new();
+    let mut output = std::io::BufReader::new(stranger.stdout.take().unwrap());
+    let _stranger = Process(stranger);
+    tokio::task::block_in_place(|| std::io::BufRead::read_line(&mut output, &mut said)).unwrap();
+    assert_eq!(said, "open\n");
+    let asked = on_host(
+        2,
+        format!("exec 3<>{to_server}; printf '\\0\\1n' >&3; cat <&3 | wc -c"),
+    )
+    .output();
+    let asked = tokio::task::block_in_place(|| asked).unwrap();
+    // The port of EPMD, and no node.
+    assert_eq!(String::from_utf8_lossy(&asked.stdout).trim(), "4");
+}
+
+/// The command under the name `epmd`: what `erl` and operators call.
+#[tokio::test(flavor = "multi_thread")]
+async fn invoked_as_epmd_the_command_takes_the_flags_of_epmd() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("epmd");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rendez"), &program).unwrap();
+    let port = free_tcp_port();
+    let epmd = |words: &[&str]| {
+        let mut command = Command::new(&program);
+        command
+            .env_clear()
+            .env("ERL_EPMD_PORT", port.to_string())
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .args(words)
+            .stdin(Stdio::null());
+        tokio::task::block_in_place(|| command.output()).unwrap()
+    };
+    // Whatever becomes of the test, the daemon ends with it.
+    struct Killed<F: Fn(&[&str]) -> Output>(F);
+    impl<F: Fn(&[&str]) -> Output> Drop for Killed<F> {
+        fn drop(&mut self) {
+            let start = Instant::now();
+            while (self.0)(&["-started"]).status.success() && start.elapsed() < PATIENCE {
+                (self.0)(&["-kill"]);
+            }
+        }
+    }
+    let _killed = Killed(&epmd);
+
+    let absent = epmd(&["-names"]);
+    let said = String::from_utf8_lossy(&absent.stdout).into_owned();
+    assert!(
+        !absent.status.success() && said.contains("Cannot connect to local epmd"),
+        "{said}"
+    );
+    assert!(!epmd(&["-started"]).status.success());
+
+    // It is there as soon as the command returns; a second one finds it and is content.
+    assert!(epmd(&["-daemon"]).status.success());
+    let client = Client::new("127.0.0.1", port);
+    let registered = client
+        .register(Registration::hidden(name("a"), 1042))
+        .await
+        .unwrap();
+    assert!(epmd(&["-daemon"]).status.success());
+    assert!(epmd(&["-started"]).status.success());
+    assert_eq!(
+        String::from_utf8_lossy(&epmd(&["-names"]).stdout),
+        format!("epmd: up and running on port {port} with data:\nname a at port 1042\n")
+    );
+    assert!(String::from_utf8_lossy(&epmd(&["-dump"]).stdout).contains("active name     <a>"));
+    let refused = epmd(&["-kill"]);
+    let said = String::from_utf8_lossy(&refused.stdout).into_owned();
+    assert!(
+        !refused.status.success() && said.contains("Killing not allowed"),
+        "{said}"
+    );
+    // ERL_EPMD_ADDRESS keeps it off every other address of this host.
+    let listening = Server::bind(ServerConfig {
+        port,
+        addresses: vec!["127.0.0.2".parse().unwrap()],
+        ..ServerConfig::default()
+    });
+    assert!(
+        matches!(&listening, Err(error) if error.to_string().contains("127.0.0.1")),
+        "only loopback is taken: {listening:?}"
+    );
+    let invalid = epmd(&["-port", "x"]);
+    assert!(!invalid.status.success() && !invalid.stderr.is_empty());
+
+    drop(registered);
+    until_names(&client, &[]).await;
+    let killed = epmd(&["-kill"]);
+    assert_eq!(String::from_utf8_lossy(&killed.stdout), "Killed\n");
+}
+
 fn source(port: u16) -> Source {
     let config = EpmdConfig {
         port: Some(port),

@@ -37,6 +37,16 @@ pub struct LogArgs {
     log_format: Option<Format>,
 }
 
+impl LogArgs {
+    /// What `--log LEVEL` would be.
+    pub fn at_level(level: &str) -> Self {
+        Self {
+            log: Some(level.to_owned()),
+            log_format: None,
+        }
+    }
+}
+
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {

@@ -5,6 +5,7 @@ mod call;
 mod cookie;
 mod discover;
 mod epmd;
+mod epmd_flags;
 mod hosts;
 mod log_writer;
 mod logging;
@@ -79,6 +80,13 @@ impl Command {
 
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    if epmd_flags::is_invoked_as_epmd(words.next().as_ref()) {
+        let words: Vec<String> = words
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
+        return epmd_flags::main(&words);
+    }
     // Long lines are hard to read on wide terminals.
     let command = Cli::command().max_term_width(110);
     let cli = command

@@ -15,10 +15,10 @@ use std::sync::Arc;
 pub const DEFAULT_PORT: u16 = 4369;
 
 /// The longest request without its two length bytes. OTP's `epmd` closes the connection at more.
-pub const MAX_REQUEST: usize = 1021;
+pub const MAX_REQUEST: usize = 3057;
 
-/// The longest `Extra` field that is read or written, in bytes.
-pub const MAX_EXTRA: usize = MAX_REQUEST - 14;
+/// The longest `Extra` field that is read or written, in bytes. OTP's `epmd` refuses a longer one.
+pub const MAX_EXTRA: usize = Name::MAX_BYTES;
 
 /// The longest answer to `ALIVE2_REQ`, in bytes.
 pub const MAX_ALIVE_RESPONSE: usize = 6;
@@ -341,6 +341,21 @@ impl Request {
             tag => Err(CodecError::UnknownTag(tag)),
         }
     }
+}
+
+/// The highest version in an `ALIVE2_REQ` that is whole, but has a name or an `Extra` field that EPMD does not keep.
+/// OTP's `epmd` answers such a request with a refusal, whose form depends on that version; any other request that is
+/// not one of the protocol has its connection closed.
+#[must_use]
+pub fn version_of_refused_alive2(body: &[u8]) -> Option<u16> {
+    let mut cursor = Cursor(body);
+    let tag = cursor.u8()?;
+    let _port_type_protocol = cursor.array::<4>()?;
+    let highest_version = cursor.u16()?;
+    let _lowest_version = cursor.u16()?;
+    let name = cursor.bytes(MAX_REQUEST).ok()??;
+    let _extra = cursor.bytes(MAX_REQUEST).ok()??;
+    (tag == ALIVE2_REQ && !name.is_empty() && !name.contains(&0)).then_some(highest_version)
 }
 
 /// The answer to `ALIVE2_REQ`.
@@ -700,8 +715,8 @@ mod tests {
     #[test]
     fn lengths_are_judged_before_the_bytes_arrive() {
         assert_eq!(Request::body_length([0, 0]), Err(CodecError::WrongLength));
-        assert_eq!(Request::body_length([4, 0]), Err(CodecError::TooLong));
-        assert_eq!(Request::body_length([3, 0xfd]), Ok(MAX_REQUEST));
+        assert_eq!(Request::body_length([0x0b, 0xf2]), Err(CodecError::TooLong));
+        assert_eq!(Request::body_length([0x0b, 0xf1]), Ok(MAX_REQUEST));
         // A name of 65,535 bytes, an extra field of as many.
         let response = b"w\0\0\x01M\0\0\x06\0\x06\xff\xff";
         assert_eq!(PortResponse::decode(response), Err(CodecError::TooLong));
@@ -711,6 +726,8 @@ mod tests {
         let mut registration = Registration::hidden(name(&long), 1);
         assert!(Request::Alive2(registration.clone()).encode().is_ok());
         registration.extra = vec![0; MAX_EXTRA];
+        assert!(Request::Alive2(registration.clone()).encode().is_ok());
+        registration.extra.push(0);
         let encoded = Request::Alive2(registration).encode();
         assert_eq!(encoded, Err(CodecError::TooLong));
     }

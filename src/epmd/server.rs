@@ -3,8 +3,8 @@
 //! It does what OTP's `epmd` does for nodes and tools, as the protocol's page and
 //! <https://www.erlang.org/doc/apps/erts/epmd_cmd.html> tell it: only processes of the same host register,
 //! dump, kill or stop; everyone may ask for names and ports. It differs where that page leaves room: a name
-//! with a control character is refused, a request has to arrive as a whole within a bound, and other hosts
-//! cannot use up all connections.
+//! with a control character is refused, a request has to arrive as a whole within a bound, and no host can use
+//! up all connections.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,14 +12,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::codec::{AliveResponse, Name, PortResponse, Registration, Request};
+use super::codec::{
+    AliveResponse, Name, PortResponse, Registration, Request, version_of_refused_alive2,
+};
 use super::registry::Registry;
+use super::waiting::Waiting;
 
 /// The wait after a connection could not be taken: usually file descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -36,12 +39,21 @@ pub struct ServerConfig {
     pub relaxed_command_check: bool,
     /// The most nodes that can be registered. Default: 4096.
     pub max_nodes: usize,
-    /// The most connections whose request is still to come or to be answered. Connections from other hosts
-    /// get at most three quarters of them. More are closed at once. Default: 256.
+    /// The most connections whose request is still to come or to be answered, once for this host's processes and
+    /// once for all other hosts. When there are more, the one that has waited longest is closed, of the address
+    /// with the most of them, so that a host which opens connections and says nothing shuts out no other.
+    /// Default: 256.
     pub max_waiting: usize,
-    /// How long a request may take to arrive, and its answer to be taken. Default: 10 s (`epmd`: 60 s without
-    /// a byte).
+    /// How long a request may take to arrive, and its answer to be taken. Default: 10 s.
     pub request_timeout: Duration,
+    /// How long a peer may send nothing before its request is whole, as `epmd -packet_timeout`. Default: `None`,
+    /// which is as long as `request_timeout`.
+    pub packet_timeout: Option<Duration>,
+    /// A pause before each connection is taken, as `epmd -delay_accept`: to see how others bear a busy EPMD.
+    /// Default: none.
+    pub delay_accept: Duration,
+    /// A pause before each answer, as `epmd -delay_write`. Default: none.
+    pub delay_write: Duration,
 }
 
 impl Default for ServerConfig {
@@ -53,6 +65,9 @@ impl Default for ServerConfig {
             max_nodes: 4096,
             max_waiting: 256,
             request_timeout: Duration::from_secs(10),
+            packet_timeout: None,
+            delay_accept: Duration::ZERO,
+            delay_write: Duration::ZERO,
         }
     }
 }
@@ -102,8 +117,9 @@ struct Shared {
     port: u16,
     /// Dropping what an entry holds closes the connection of its node.
     registry: Mutex<Registry<oneshot::Sender<()>>>,
-    waiting: Arc<Semaphore>,
-    waiting_remote: Arc<Semaphore>,
+    /// What an entry holds ends its connection when it is dropped.
+    waiting: Mutex<Waiting<oneshot::Sender<()>>>,
+    waiting_remote: Mutex<Waiting<oneshot::Sender<()>>>,
     killed: Notify,
 }
 
@@ -131,14 +147,14 @@ impl Server {
                 }
             }
         }
-        let waiting = config.max_waiting.max(2);
+        let waiting = || Mutex::new(Waiting::new(config.max_waiting));
         Ok(Self {
             listeners,
             shared: Arc::new(Shared {
                 port,
                 registry: Mutex::new(Registry::new(config.max_nodes)),
-                waiting: Arc::new(Semaphore::new(waiting)),
-                waiting_remote: Arc::new(Semaphore::new((waiting * 3 / 4).max(1))),
+                waiting: waiting(),
+                waiting_remote: waiting(),
                 killed: Notify::new(),
                 config,
             }),
@@ -167,7 +183,11 @@ impl Server {
         // Both sets end what is in them when they are dropped.
         let mut accepting = JoinSet::new();
         for listener in self.listeners {
-            accepting.spawn(accept(listener, sender.clone()));
+            accepting.spawn(accept(
+                listener,
+                sender.clone(),
+                self.shared.config.delay_accept,
+            ));
         }
         let mut serving = JoinSet::new();
         let mut shutdown = std::pin::pin!(shutdown);
@@ -177,13 +197,16 @@ impl Server {
                 () = self.shared.killed.notified() => return Ended::Killed,
                 Some((stream, peer)) = arrivals.recv() => {
                     let local = stream.local_addr().is_ok_and(|here| is_local(here.ip(), peer.ip()));
-                    match self.shared.admit(local) {
-                        Some(admission) => {
-                            let shared = Arc::clone(&self.shared);
-                            serving.spawn(serve(shared, stream, peer, local, admission));
+                    let (admission, evicted) = admit(&self.shared, peer.ip(), local);
+                    let shared = Arc::clone(&self.shared);
+                    serving.spawn(async move {
+                        tokio::select! {
+                            () = serve(shared, stream, peer, local, admission) => {}
+                            () = evicted => {
+                                tracing::debug!(%peer, "closed: too many connections wait");
+                            }
                         }
-                        None => tracing::debug!(%peer, "closed at once: too many connections wait"),
-                    }
+                    });
                 }
                 // They accept for ever, so one that ended has panicked, and nobody would be heard there any more.
                 Some(_) = accepting.join_next() => return Ended::Broken,
@@ -236,8 +259,15 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-async fn accept(listener: TcpListener, arrivals: mpsc::Sender<(TcpStream, SocketAddr)>) {
+async fn accept(
+    listener: TcpListener,
+    arrivals: mpsc::Sender<(TcpStream, SocketAddr)>,
+    delay: Duration,
+) {
     loop {
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
         match listener.accept().await {
             Ok(arrival) => {
                 if arrivals.send(arrival).await.is_err() {
@@ -260,8 +290,40 @@ fn is_local(here: IpAddr, peer: IpAddr) -> bool {
 
 /// A connection's place among those whose request is under way.
 struct Admission {
-    _any: OwnedSemaphorePermit,
-    _remote: Option<OwnedSemaphorePermit>,
+    shared: Arc<Shared>,
+    local: bool,
+    number: u64,
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.shared.waiting(self.local).leave(self.number);
+    }
+}
+
+/// Gives the connection a place, and what is ready when it has to make room for another.
+fn admit(
+    shared: &Arc<Shared>,
+    peer: IpAddr,
+    local: bool,
+) -> (Admission, impl Future<Output = ()> + use<>) {
+    let (hold, mut evicted) = oneshot::channel::<()>();
+    let (number, former) = shared.waiting(local).enter(peer, hold);
+    if let Some(former) = former {
+        let _ = former.send(());
+    }
+    let admission = Admission {
+        shared: Arc::clone(shared),
+        local,
+        number,
+    };
+    let evicted = async move {
+        // A connection that has left its place can no longer be evicted.
+        if (&mut evicted).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    (admission, evicted)
 }
 
 impl Shared {
@@ -270,15 +332,12 @@ impl Shared {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn admit(&self, local: bool) -> Option<Admission> {
-        let remote = match local {
-            true => None,
-            false => Some(Arc::clone(&self.waiting_remote).try_acquire_owned().ok()?),
+    fn waiting(&self, local: bool) -> MutexGuard<'_, Waiting<oneshot::Sender<()>>> {
+        let waiting = match local {
+            true => &self.waiting,
+            false => &self.waiting_remote,
         };
-        Some(Admission {
-            _any: Arc::clone(&self.waiting).try_acquire_owned().ok()?,
-            _remote: remote,
-        })
+        waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -317,10 +376,11 @@ async fn serve(
     admission: Admission,
 ) {
     let within = shared.config.request_timeout;
-    let request = match timeout(within, read_request(&mut stream)).await {
-        Ok(Ok(request)) => request,
+    let read = read_request(&mut stream, shared.config.packet_timeout);
+    let verdict = match timeout(within, read).await {
+        Ok(Ok(body)) => decide_bytes(&shared, &body, peer, local),
         Ok(Err(error)) => {
-            tracing::debug!(%peer, %error, "closed: no request of the EPMD protocol");
+            tracing::debug!(%peer, %error, "closed: not a request of the EPMD protocol");
             return;
         }
         Err(_) => {
@@ -328,11 +388,12 @@ async fn serve(
             return;
         }
     };
-    let verdict = decide(&shared, &request, local);
+    if !shared.config.delay_write.is_zero() {
+        sleep(shared.config.delay_write).await;
+    }
     let answer = match &verdict {
         Verdict::Answer(answer) | Verdict::Keep(answer, ..) | Verdict::End(answer) => &answer[..],
         Verdict::Close => {
-            tracing::debug!(%peer, ?request, "closed: not allowed");
             return;
         }
     };
@@ -358,13 +419,57 @@ async fn serve(
     }
 }
 
-async fn read_request(stream: &mut TcpStream) -> io::Result<Request> {
-    let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+/// The body of a request, each part of which has to come within `silence` after the one before.
+async fn read_request(
+    stream: &mut (impl AsyncRead + Unpin),
+    silence: Option<Duration>,
+) -> io::Result<Vec<u8>> {
     let mut header = [0; 2];
-    stream.read_exact(&mut header).await?;
-    let mut body = vec![0; Request::body_length(header).map_err(invalid)?];
-    stream.read_exact(&mut body).await?;
-    Request::decode(&body).map_err(invalid)
+    read_exact(stream, &mut header, silence).await?;
+    let length = Request::body_length(header)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let mut body = vec![0; length];
+    read_exact(stream, &mut body, silence).await?;
+    Ok(body)
+}
+
+async fn read_exact(
+    stream: &mut (impl AsyncRead + Unpin),
+    mut buffer: &mut [u8],
+    silence: Option<Duration>,
+) -> io::Result<()> {
+    while !buffer.is_empty() {
+        let read = match silence {
+            Some(silence) => timeout(silence, stream.read(buffer)).await??,
+            None => stream.read(buffer).await?,
+        };
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        buffer = &mut buffer[read..];
+    }
+    Ok(())
+}
+
+fn decide_bytes(shared: &Arc<Shared>, body: &[u8], peer: SocketAddr, local: bool) -> Verdict {
+    match Request::decode(body) {
+        Ok(request) => {
+            let verdict = decide(shared, &request, local);
+            if matches!(verdict, Verdict::Close) {
+                tracing::debug!(%peer, ?request, "closed: not allowed");
+            }
+            verdict
+        }
+        Err(error) => {
+            tracing::debug!(%peer, %error, "not a request that can be served");
+            match version_of_refused_alive2(body).filter(|_| local) {
+                Some(version) => {
+                    Verdict::Answer(AliveResponse::Refused { result: 1 }.encode(version))
+                }
+                None => Verdict::Close,
+            }
+        }
+    }
 }
 
 fn decide(shared: &Arc<Shared>, request: &Request, local: bool) -> Verdict {
@@ -628,35 +733,71 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_that_wait_are_few_and_do_not_shut_out_this_host() {
+    async fn of_the_connections_that_wait_the_oldest_of_the_largest_crowd_makes_room() {
         let server = start(ServerConfig {
-            max_waiting: 4,
+            max_waiting: 2,
             ..loopback()
         });
-        let remote: Vec<_> = (0..5).map(|_| server.shared.admit(false)).collect();
-        assert_eq!(remote.iter().flatten().count(), 3);
-        // The fourth place is for this host.
         let registered = server.client().register(node("a")).await.unwrap();
-        // A registered node does not take up a place.
+        // Many more than there are places, none of which says anything.
+        let mut silent = Vec::new();
+        for _ in 0..5 {
+            silent.push(connect(&server).await);
+        }
+        // A newcomer is served, and the first of the silent ones closed.
+        assert_eq!(server.client().names().await.unwrap().nodes.len(), 1);
+        let mut byte = [0; 1];
+        assert_eq!(silent[0].read(&mut byte).await.unwrap_or(0), 0);
+        // A registered node takes up no place, and is not closed for anybody.
         server.client().register(node("b")).await.unwrap();
-        let silent = TcpStream::connect(("127.0.0.1", server.port))
+        assert!(server.shared.registry().find(&node("a").name).is_some());
+        drop(registered);
+    }
+
+    async fn connect(server: &Running) -> TcpStream {
+        TcpStream::connect(("127.0.0.1", server.port))
             .await
-            .unwrap();
-        // Connections are accepted in their order, so the silent one has its place by then.
-        assert_eq!(server.raw(b"\0\x01n").await, b"", "no place is left");
-        drop((remote, silent));
-        // The server has to notice that they are gone.
-        let nodes = async {
-            loop {
-                if let Ok(names) = server.client().names().await {
-                    break names.nodes.len();
-                }
-                sleep(Duration::from_millis(5)).await;
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_not_kept_is_refused_in_the_form_of_its_version() {
+        let server = start(loopback());
+        let request = |version: u8, name: &[u8]| {
+            let mut body = vec![b'x', 4, 210, b'M', 0, 0, version, 0, 5, 0, name.len() as u8];
+            body.extend(name);
+            body.extend([0, 0]);
+            [&[0, body.len() as u8][..], &body].concat()
+        };
+        assert_eq!(server.raw(&request(5, b"a\x1b")).await[..2], *b"y\x01");
+        assert_eq!(server.raw(&request(6, &[0xff])).await[..2], *b"v\x01");
+        // OTP's epmd closes these two.
+        assert_eq!(server.raw(&request(6, b"a\0b")).await, b"");
+        assert_eq!(server.raw(&request(6, b"")).await, b"");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_sends_slowly_is_waited_for_and_one_that_is_silent_is_not() {
+        let silence = Duration::from_secs(2);
+        let (mut peer, mut here) = tokio::io::duplex(16);
+        let slow = async {
+            for byte in b"\0\x02za" {
+                sleep(silence * 3 / 4).await;
+                peer.write_all(&[*byte]).await.unwrap();
             }
         };
-        server.until_nodes(1).await;
-        assert_eq!(timeout(Duration::from_secs(60), nodes).await, Ok(1));
-        drop(registered);
+        let (read, ()) = tokio::join!(read_request(&mut here, Some(silence)), slow);
+        assert_eq!(read.unwrap(), b"za");
+        for part in [&b""[..], b"\0", b"\0\x09", b"\0\x09z"] {
+            let (mut peer, mut here) = tokio::io::duplex(16);
+            peer.write_all(part).await.unwrap();
+            let read = read_request(&mut here, Some(silence)).await;
+            assert_eq!(
+                read.unwrap_err().kind(),
+                io::ErrorKind::TimedOut,
+                "{part:?}"
+            );
+        }
     }
 
     #[tokio::test]
