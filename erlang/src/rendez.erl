@@ -64,7 +64,7 @@
 %% `{error, {invalid_options, Message}}' tells in `Message', which is for people, which option is
 %% wrong, what it takes, and the nearest right spelling.
 %%
-%% `ignore' where `via', or what its providers need, is `ignore', `nil' or `undefined': then there is no cluster.
+%% `ignore' where `via', or what its providers need, is `ignore', `nil' or `undefined': then no cluster is started.
 -spec start_link(options()) -> {ok, pid()} | ignore | {error, term()}.
 start_link(Options) ->
     rendez_cluster:start_link(Options).
@@ -127,7 +127,7 @@ refresh(Cluster) ->
 -spec leave() -> ok.
 leave() -> leave(rendez).
 
-%% @doc Takes leave of all nodes and ends the connections to them, without harm to those that stay.
+%% @doc Says goodbye to all nodes and ends the connections to them, without harm to those that stay.
 %%
 %% The providers say goodbye, and so does this node to each connected one, so that Rendez there does not connect
 %% to it again until a provider names it anew. This node connects to nobody until another node connects to it or

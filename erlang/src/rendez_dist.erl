@@ -12,7 +12,7 @@
 
 -type reason() :: refused | cookie | no_epmd | not_registered | unreachable | name_resolution
                 | timeout | name_kind | invalid_name | self | left | failed.
-%% Why there is no connection, in a word. See {@link rendez_diagnose}. A failure for `name_kind',
+%% Why an attempt to connect failed, in one word. See {@link rendez_diagnose}. A failure for `name_kind',
 %% `invalid_name', `self' or `left' is not retried until something changes.
 
 -type result() :: ok | {error, {reason(), Message :: binary()}}.

@@ -105,7 +105,7 @@ until_gone(Node, {Pause, Times}) ->
         true -> {error, <<"it was asked to leave, and is still connected">>}
     end.
 
-%% @doc Takes leave of all visible nodes and of these hidden ones, and ends the connections to them. Other hidden
+%% @doc Says goodbye to all visible nodes and to these hidden ones, and ends the connections to them. Other hidden
 %% nodes are a remote shell, a sidecar or a tool.
 -spec goodbye([node()]) -> ok.
 goodbye(Hidden) ->

@@ -110,7 +110,7 @@ defmodule Rendez do
   Starts a cluster linked to the caller.
 
   Raises `ArgumentError` where an option is wrong: it has to be put right, and no restart would do that. Returns `:ignore`
-  where `via`, or an option that its only provider needs, is `:ignore` or `nil`: then there is no cluster, and a supervisor
+  where `via`, or an option that its only provider needs, is `:ignore` or `nil`: then no cluster is started, and a supervisor
   goes on without it.
 
       iex> Rendez.start_link(via: [multicast: [prot: 45_900]])
@@ -165,7 +165,7 @@ defmodule Rendez do
   def refresh(cluster \\ @default), do: :rendez.refresh(cluster)
 
   @doc """
-  Takes leave of all nodes and ends the connections to them, without harm to those that stay.
+  Says goodbye to all nodes and ends the connections to them, without harm to those that stay.
 
   The providers say goodbye, and so does this node to each connected one, so that Rendez there does not connect to it again
   until a provider names it anew. This node connects to nobody until another node connects to it or `refresh/1` is called;

@@ -180,7 +180,7 @@ pub enum Event {
         /// The cause and the remedy, for people.
         error: String,
     },
-    /// A provider has something to say that the user should know and that is no failure. Said once.
+    /// A provider tells something that the user should know although nothing failed. Told once.
     ProviderNotice {
         /// Which provider.
         provider: ProviderId,

@@ -24,7 +24,7 @@ pub enum Observation {
     /// The ports on which nodes listen, as far as the source knows them, in place of what the provider said
     /// of ports before. It says nothing about who is there.
     Ports(Vec<(NodeName, u16)>),
-    /// Something that the user should know once and that is no failure: a sentence.
+    /// Something that the user should know once, although nothing failed: a sentence.
     Notice(String),
 }
 

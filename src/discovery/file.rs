@@ -31,7 +31,7 @@ impl FileConfig {
 /// Makes the provider.
 ///
 /// A file that is missing or has a mistake in it is a failure: the names that were in it before stand.
-/// An empty file is an answer: there are no peers. Where there were some, it has to be empty for two seconds,
+/// An empty file is a complete answer of no peers. Where there were some, the file must be empty for two seconds,
 /// since many programs truncate a file before they write it anew.
 #[must_use]
 pub fn file(config: &FileConfig) -> Polling<NamesInFile> {

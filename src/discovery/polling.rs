@@ -38,11 +38,11 @@ pub struct Answer {
     /// host of several did not answer. `nodes` then holds what is known, with what the failed part
     /// said the last time that it spoke.
     pub trouble: Option<PollError>,
-    /// What the user should know although it is no failure. [`Polling`] tells each once.
+    /// What the user should know although the lookup did not fail. [`Polling`] tells each once.
     pub notices: Vec<Notice>,
 }
 
-/// Something about an answer that the user should know and that is no failure.
+/// Something about an answer that the user should know although the lookup did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     /// What it is about. Of several notices about one thing the first is told; the others, which differ in
