@@ -99,57 +99,25 @@ struct Provider {
     last_answer: Option<Duration>,
     error: Option<String>,
     failures: u32,
-    /// The failures that were said, each with the time at which it was.
-    said: VecDeque<(String, Duration)>,
-    /// The failure of now is not said, since it was before; this is when it began.
-    unsaid_since: Option<Duration>,
     absences: Absences,
 }
 
-/// A failure that comes again within this time of being said is no news, nor is that it is over.
-const REPEATED_WITHIN: Duration = Duration::from_secs(600);
-
-/// A repeated failure that lasts this long is news all the same: it is not over as was said last.
-const LASTING: Duration = Duration::from_secs(60);
-
-/// How many different failures of a provider are remembered.
-const FAILURES_REMEMBERED: usize = 8;
-
 impl Provider {
-    /// Takes in a failure. Gives it back if it has to be said.
-    fn fail(&mut self, now: Duration, error: String) -> Option<String> {
+    /// Takes in a failure. Whether it is another one than before.
+    fn fail(&mut self, error: &str) -> bool {
         self.failures = self.failures.saturating_add(1);
-        let lasts = self
-            .unsaid_since
-            .is_some_and(|since| now.saturating_sub(since) >= LASTING);
-        if self.error.as_ref() == Some(&error) && !lasts {
-            return None;
+        let is_new = self.error.as_deref() != Some(error);
+        if is_new {
+            self.error = Some(error.to_owned());
         }
-        let was_failing = self.error.replace(error.clone()).is_some();
-        self.said
-            .retain(|(_, at)| now.saturating_sub(*at) < REPEATED_WITHIN);
-        let repeated = self.said.iter().any(|(said, _)| *said == error);
-        if repeated && !lasts {
-            if !was_failing {
-                self.unsaid_since = Some(now);
-            }
-            return None;
-        }
-        self.said.retain(|(said, _)| *said != error);
-        if self.said.len() == FAILURES_REMEMBERED {
-            self.said.pop_front();
-        }
-        self.said.push_back((error.clone(), now));
-        self.unsaid_since = None;
-        Some(error)
+        is_new
     }
 
-    /// Takes in an answer. Whether it has to be said that the provider answers again.
+    /// Takes in an answer. Whether there was a failure before.
     fn recover(&mut self, now: Duration) -> bool {
         self.last_answer = Some(now);
         self.failures = 0;
-        let unsaid = self.unsaid_since.take().is_some();
-        self.error.take().is_some() && !unsaid
+        self.error.take().is_some()
     }
 }
 
@@ -266,8 +234,7 @@ impl Engine {
     }
 
     fn lookup_failed(&mut self, provider: ProviderId, error: String) {
-        let now = self.now;
-        if let Some(error) = self.provider(provider).fail(now, error) {
+        if self.provider(provider).fail(&error) {
             self.say(Event::ProviderFailed { provider, error });
         }
     }

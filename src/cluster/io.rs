@@ -172,8 +172,7 @@ pub enum Event {
         /// Why not.
         reason: Refusal,
     },
-    /// A provider's lookup failed. Said at the first failure and whenever the error changes; one that comes
-    /// again within ten minutes, and its end, only if it lasts a minute.
+    /// A provider's lookup failed. Said at the first failure and whenever the error changes.
     ProviderFailed {
         /// Who failed.
         provider: ProviderId,

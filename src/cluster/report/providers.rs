@@ -1,5 +1,9 @@
 //! Providers that fail and answer again.
+//!
+//! The engine says each first failure, each other one and each end of them, to subscribers without limit. What of it is
+//! worth a line is decided here.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Limit;
@@ -11,6 +15,13 @@ const SINGLE: (u32, Duration) = (3, Duration::from_secs(30));
 /// How often it is told again that a provider fails.
 const REMIND: Duration = Duration::from_secs(600);
 
+/// A failure that comes again within this time of being told is no news, nor is that it is over.
+const REPEATED_WITHIN: Duration = Duration::from_secs(600);
+/// A repeated failure that lasts this long is news all the same: it is not over, as was told last.
+const LASTING: Duration = Duration::from_secs(60);
+/// How many different failures of a provider are remembered.
+const REMEMBERED: usize = 8;
+
 #[derive(Debug)]
 pub(super) struct Providers(Vec<Provider>);
 
@@ -21,6 +32,8 @@ struct Provider {
     nodes: usize,
     single: Limit,
     failing: Option<Failing>,
+    /// The failures that were told, without their numbers, each with the time at which it was.
+    told: VecDeque<(String, Duration)>,
 }
 
 #[derive(Debug)]
@@ -32,6 +45,37 @@ struct Failing {
     remind_at: Duration,
 }
 
+impl Provider {
+    /// Takes in a failure. Whether it is told now.
+    fn fail(&mut self, now: Duration, error: &str) -> bool {
+        let plain = without_numbers(error);
+        self.told
+            .retain(|(_, at)| now.saturating_sub(*at) < REPEATED_WITHIN);
+        let repeated = self.told.iter().any(|(told, _)| *told == plain);
+        let failing = self.failing.get_or_insert_with(|| Failing {
+            since: now,
+            error: String::new(),
+            told: None,
+            remind_at: now + if repeated { LASTING } else { REMIND },
+        });
+        error.clone_into(&mut failing.error);
+        if repeated || failing.told.as_ref() == Some(&plain) || !self.single.take(now) {
+            return false;
+        }
+        failing.told = Some(plain.clone());
+        self.remember(now, plain);
+        true
+    }
+
+    fn remember(&mut self, now: Duration, plain: String) {
+        self.told.retain(|(told, _)| *told != plain);
+        if self.told.len() == REMEMBERED {
+            self.told.pop_front();
+        }
+        self.told.push_back((plain, now));
+    }
+}
+
 impl Providers {
     pub(super) fn new(names: Vec<String>) -> Self {
         let provider = |name| Provider {
@@ -39,6 +83,7 @@ impl Providers {
             nodes: 0,
             single: Limit::new(SINGLE.0, SINGLE.1),
             failing: None,
+            told: VecDeque::new(),
         };
         Self(names.into_iter().map(provider).collect())
     }
@@ -68,17 +113,8 @@ impl Providers {
         let mut nodes = 0;
         if let Some(provider) = self.0.get_mut(id.index()) {
             nodes = provider.nodes;
-            let plain = without_numbers(error);
-            let failing = provider.failing.get_or_insert_with(|| Failing {
-                since: now,
-                error: String::new(),
-                told: None,
-                remind_at: now + REMIND,
-            });
-            error.clone_into(&mut failing.error);
-            if failing.told.as_ref() != Some(&plain) && provider.single.take(now) {
+            if provider.fail(now, error) {
                 level = Level::Warning;
-                failing.told = Some(plain);
             }
         }
         let kept = match nodes {
@@ -165,22 +201,24 @@ impl Providers {
             };
             failing.remind_at = now + REMIND;
             let since = now.saturating_sub(failing.since);
+            let plain = without_numbers(&failing.error);
+            // It was told before, and then that it is over.
+            let level = match failing.told.replace(plain.clone()) {
+                None => Level::Warning,
+                Some(_) => Level::Notice,
+            };
             let text = format!(
                 "{} has failed for {}: {}",
                 provider.name,
                 span(since),
                 cut(&failing.error)
             );
-            let line = Line::new(
-                Level::Notice,
-                "provider_failed",
-                "a provider still fails",
-                text,
-            );
+            let line = Line::new(level, "provider_failed", "a provider still fails", text);
             lines.push(Line {
                 after: Some(since),
                 ..line.provider(&provider.name)
             });
+            provider.remember(now, plain);
         }
         lines
     }

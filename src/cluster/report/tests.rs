@@ -385,6 +385,54 @@ fn a_provider_that_fails_is_told_at_once_cut_and_again_after_a_while() {
 }
 
 #[test]
+fn a_provider_that_fails_and_recovers_in_turns_is_told_of_once() {
+    let mut world = World::new();
+    let failed = Event::ProviderFailed {
+        provider: id(0),
+        error: "forbidden (took 12 ms)".into(),
+    };
+    let recovered = Event::ProviderRecovered { provider: id(0) };
+    let mut now = Duration::ZERO;
+    for _ in 0..20 {
+        world.event(&failed);
+        now += 3 * S;
+        world.until(now);
+        world.event(&recovered);
+        now += 10 * S;
+        world.until(now);
+    }
+    let told = world.told();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[0].0, Level::Warning);
+    assert!(told[1].1.starts_with("dns answers again"), "{told:?}");
+    // One that does not go away is told of again, although its end was told last.
+    world.lines.clear();
+    world.event(&failed);
+    now += 70 * S;
+    world.until(now);
+    let told = world.told();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(
+        told[0],
+        (
+            Level::Warning,
+            "dns has failed for 1 min: forbidden (took 12 ms)".into()
+        )
+    );
+    world.lines.clear();
+    world.event(&recovered);
+    assert_eq!(world.told().len(), 1, "its end is told too");
+    // So is one that comes back after a while.
+    world.lines.clear();
+    now += 700 * S;
+    world.until(now);
+    world.event(&failed);
+    let told = world.told();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].0, Level::Warning);
+}
+
+#[test]
 fn many_failures_keep_coming_and_the_lines_stay_few() {
     let mut world = World::new();
     for second in 0..600 {
