@@ -128,6 +128,14 @@ pub enum Request {
         /// What.
         request: Term,
     },
+    /// What OTP's `sys` asks of a process: `get_state`, `suspend`, `{terminate, Reason}` and so on. To be answered with
+    /// [`Process::reply`]. A [`GenServer`](super::GenServer) answers these itself.
+    System {
+        /// Who asks.
+        from: Caller,
+        /// What.
+        request: Term,
+    },
     /// Anything else.
     Other(Received),
 }
@@ -155,6 +163,13 @@ impl Request {
                 let request = elements.pop().unwrap_or(Term::NIL);
                 match elements.pop().and_then(Caller::from_term) {
                     Some(from) => Self::EventCall { from, request },
+                    None => Self::Other(Received::Message(Term::Tuple(elements))),
+                }
+            }
+            3 if label("system") && is_caller(&elements[1]) => {
+                let request = elements.pop().unwrap_or(Term::NIL);
+                match elements.pop().and_then(Caller::from_term) {
+                    Some(from) => Self::System { from, request },
                     None => Self::Other(Received::Message(Term::Tuple(elements))),
                 }
             }

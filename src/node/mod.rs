@@ -55,6 +55,7 @@ mod signals;
 mod spawn;
 mod spawn_options;
 mod start;
+mod system_messages;
 mod table;
 mod task;
 #[cfg(test)]

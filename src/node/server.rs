@@ -9,6 +9,7 @@ use super::call::{Caller, Request};
 use super::process::Process;
 use super::received::{ExitReason, Received};
 use super::registry::RegisterError;
+use super::system_messages::{self, Then};
 use super::task::SpawnOptions;
 
 /// A service that processes of this node and of others call: with `gen_server:call` and `cast`,
@@ -16,6 +17,10 @@ use super::task::SpawnOptions;
 ///
 /// Its handlers run one at a time, in the order of the messages. [`Node::serve`] starts it. What happens when
 /// it ends is its user's choice: a process that monitors or links to it is told.
+///
+/// It answers OTP's `sys` as a `gen_server` of a BEAM does: `sys:get_state/1`, `get_status/1`, `suspend/1`, `resume/1`,
+/// and `gen_server:stop/1`, which calls [`terminate`](Self::terminate). Suspended, it takes no other messages. What
+/// needs a fun of the BEAM's, `sys:replace_state/2` and tracing, is refused.
 ///
 /// ```no_run
 /// # use rendez::node::{Answer, Caller, GenServer, Process};
@@ -91,7 +96,14 @@ pub trait GenServer: Send + Sized + 'static {
         async { Next::Continue }
     }
 
-    /// Comes last: after a handler asked to stop, and when the node stops and the process traps exits.
+    /// What `sys:get_state/1` and `sys:get_status/1` show. Default: `{rust, TypeName}`, since what it holds may be a
+    /// secret.
+    fn state(&self) -> Term {
+        let name = std::any::type_name::<Self>();
+        Term::Tuple(vec![Term::atom("rust"), Term::from(name)])
+    }
+
+    /// Comes last: after a handler asked to stop, after `gen_server:stop/1`, and when the node stops and the process traps exits.
     fn terminate(
         &mut self,
         reason: &ExitReason,
@@ -167,12 +179,46 @@ async fn serve(
         return reason;
     }
     let _ = begun.send(Ok(()));
+    let own = process.node().0.own.clone();
+    let mut suspended = false;
     loop {
-        let received = process.receive().await;
+        let received = if suspended {
+            let wanted = |received: &Received| {
+                let shutdown = matches!(received, Received::Exit { from, .. } if *from == own);
+                shutdown || system_messages::is_system(received)
+            };
+            match process.select(None, wanted).await {
+                Some(received) => received,
+                None => continue,
+            }
+        } else {
+            process.receive().await
+        };
         if process.is_shutdown(&received) {
             let reason = ExitReason::SHUTDOWN;
             server.terminate(&reason, &mut process).await;
             return reason;
+        }
+        if system_messages::is_system(&received) {
+            let Request::System { from, request } = Request::of(received) else {
+                continue;
+            };
+            // The service need not be `Sync`, so nothing waits while it is looked at.
+            let answered =
+                system_messages::answer(&request, process.pid(), suspended, || server.state());
+            if let Err(error) = process.reply(&from, answered.reply).await {
+                tracing::debug!(pid = %process.pid(), "an answer could not be sent: {error}");
+            }
+            match answered.then {
+                Then::GoesOn => {}
+                Then::Suspends => suspended = true,
+                Then::Resumes => suspended = false,
+                Then::Ends(reason) => {
+                    server.terminate(&reason, &mut process).await;
+                    return reason;
+                }
+            }
+            continue;
         }
         if let Next::Stop(reason) = handle(&mut server, &mut process, received).await {
             server.terminate(&reason, &mut process).await;
@@ -193,6 +239,8 @@ async fn handle(server: &mut impl GenServer, process: &mut Process, received: Re
             let answer = handle_event_call(server, process, request, &from).await;
             (from, answer)
         }
+        // The loop around takes these.
+        Request::System { .. } => return Next::Continue,
         Request::Other(received) => return server.handle_info(received, process).await,
     };
     let (answer, next) = match answer {

@@ -95,6 +95,101 @@ async fn a_service_answers_gen_server_gen_statem_and_gen_event() {
     }
 }
 
+/// Tells its end to whoever it is for.
+struct Watched(tokio::sync::mpsc::UnboundedSender<Term>, i64);
+
+impl GenServer for Watched {
+    async fn handle_call(&mut self, request: Term, _: Caller, _: &mut Process) -> Answer {
+        self.1 += request.as_int().unwrap_or(0);
+        Answer::Reply(Term::Int(self.1))
+    }
+
+    async fn handle_cast(&mut self, request: Term, _: &mut Process) -> Next {
+        self.1 += request.as_int().unwrap_or(0);
+        Next::Continue
+    }
+
+    fn state(&self) -> Term {
+        Term::Int(self.1)
+    }
+
+    async fn terminate(&mut self, reason: &ExitReason, _: &mut Process) {
+        let _ = self.0.send(reason.0.clone());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sys_and_gen_server_stop_work_on_a_service_as_on_one_of_a_beam() {
+    if !beam_is_installed("sys") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let node = node(RUST, &epmd).await;
+    let (told, mut ends) = tokio::sync::mpsc::unbounded_channel();
+    for name in ["one", "two"] {
+        let options = SpawnOptions::new().name(Atom::new(name));
+        let server = Watched(told.clone(), 7);
+        node.serve(options, server).await.expect("it begins");
+    }
+    sum(&node).await;
+    let mut erl = erl("a@127.0.0.1", &epmd);
+    erl.eval(&format!("S = {{one, '{RUST}'}}"));
+    for (code, value) in [
+        ("sys:get_state(S, 300000)", "7"),
+        ("gen_server:call(S, 1, 300000)", "8"),
+        ("sys:get_state(S, 300000)", "8"),
+        // What observer and the shell show.
+        (
+            "(fun() -> {status, P, {module, M}, [[], running, P, [], Misc]} = sys:get_status(S, 300000), \
+             {M, node(P) =:= element(2, S), [V || {data, [{\"State\", V}]} <- Misc]} end)()",
+            "{gen_server,true,[8]}",
+        ),
+        ("sys:suspend(S, 300000)", "ok"),
+        ("sys:suspend(S, 300000)", "ok"),
+        ("[gen_server:cast(S, N) || N <- lists:seq(1, 100)]", ""),
+        (
+            "lists:nth(2, element(4, sys:get_status(S, 300000)))",
+            "suspended",
+        ),
+        // What came meanwhile waits.
+        ("sys:get_state(S, 300000)", "8"),
+        ("sys:resume(S, 300000)", "ok"),
+        ("gen_server:call(S, 0, 300000)", "5058"),
+        ("sys:no_debug(S, 300000)", "ok"),
+        ("sys:trace(S, false, 300000)", "ok"),
+        ("sys:log(S, get, 300000)", "{ok,[]}"),
+        ("sys:statistics(S, get, 300000)", "{ok,no_statistics}"),
+        ("sys:trace(S, true, 300000)", "unknown_debug"),
+        (
+            "(fun() -> try sys:replace_state(S, fun(X) -> X end, 300000) catch error:E -> element(1, E) end end)()",
+            "callback_failed",
+        ),
+        (
+            "(fun() -> {ok, E} = gen:call(S, system, nonsense, 300000), E end)()",
+            "{error,{unknown_system_msg,nonsense}}",
+        ),
+        (
+            "element(1, sys:get_state({sum, element(2, S)}, 300000))",
+            "rust",
+        ),
+        ("gen_server:stop(S, normal, 300000)", "ok"),
+        (
+            "gen_server:stop({two, element(2, S)}, {shutdown, upgrade}, 300000)",
+            "ok",
+        ),
+        (
+            "(fun() -> try gen_server:stop(S, normal, 300000) catch exit:noproc -> gone end end)()",
+            "gone",
+        ),
+    ] {
+        let answer = erl.eval(code);
+        assert!(value.is_empty() || answer == value, "{code}: {answer}");
+    }
+    assert_eq!(ends.recv().await, Some(Term::atom("normal")));
+    let upgrade = Term::Tuple(vec![Term::atom("shutdown"), Term::atom("upgrade")]);
+    assert_eq!(ends.recv().await, Some(upgrade));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_answer_is_dropped_and_nobody_waits_for_who_is_not_there() {
     if !beam_is_installed("late answers") {
