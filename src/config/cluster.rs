@@ -30,8 +30,8 @@ pub struct ClusterConfig {
     /// The providers, in their configured order, at most [`ProviderId::MAX`]. None if the configuration says
     /// that there is to be no cluster; then [`off`](Self::off) says why.
     pub via: Vec<Via>,
-    /// Providers that are left out because an option that they need is `nil` or `:ignore`, each in the user's
-    /// words: `via.dns.dns_name is :ignore`.
+    /// Providers that are left out because an option that they need, or all of their options, is `nil` or `:ignore`, each
+    /// in the user's words: `via.dns.dns_name is :ignore`.
     pub off: Vec<String>,
     /// What is done with the peers.
     pub policy: Policy,
@@ -129,12 +129,11 @@ impl ClusterConfig {
     pub fn from_layers(layers: Vec<Layer>) -> Result<Self, ConfigError> {
         let Merged {
             chosen,
-            off,
+            mut off,
             cluster,
             place,
             mut problems,
         } = merge(layers);
-        let mut off: Vec<String> = off.into_iter().collect();
         if chosen.is_empty() && problems.is_empty() && off.is_empty() {
             problems.push(Problem::Missing {
                 at: place.of("via"),

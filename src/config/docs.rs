@@ -65,8 +65,9 @@ are; of each option the first value counts.
 - `{disconnect, 30000}`, in Elixir `{:disconnect, 30_000}`, is `on_removed = [\"disconnect\", 30000]` in TOML. As text it is
   `disconnect:30s`, and there the unit has to be said.
 - `nil` and `undefined` leave an option at its default. Where a provider needs the option, they and the atom `ignore`
-  turn the provider off; without any provider left no cluster starts, and the command ends with an error. `via: :ignore`
-  and `via: nil` say the same. An empty text is rejected there.
+  turn the provider off, and so they do in place of a provider's options (`via: [dns: :ignore]`); without any provider
+  left no cluster starts, and the command ends with an error. `via: :ignore` and `via: nil` say the same. An empty text
+  is rejected there.
 
 A configuration that is off is refused as a whole, with every problem at once: which option, what it takes, what it
 got, and the nearest right spelling. What a secret got is never shown.

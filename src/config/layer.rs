@@ -67,6 +67,8 @@ pub struct Layer {
     chosen: Vec<Chosen>,
     /// `via` says that there is to be no cluster, in the user's words: `via is :ignore`.
     off: Option<String>,
+    /// The providers whose options are nothing on purpose, in the user's words: `via.dns is :ignore`.
+    left_out: Vec<String>,
     cluster: Vec<Entry>,
     /// Options for whichever of the chosen providers takes them.
     loose: Vec<Entry>,
@@ -81,6 +83,7 @@ impl Layer {
         Self {
             chosen: Vec::new(),
             off: None,
+            left_out: Vec::new(),
             cluster: Vec::new(),
             loose: Vec::new(),
             strict,
@@ -279,10 +282,12 @@ impl Layer {
     fn read_via(&mut self, via: &Value) {
         let before = self.problems.len();
         self.read_via_form(via);
-        if self.chosen.is_empty() && self.problems.len() == before && self.off.is_none() {
+        let off = self.off.is_some() || !self.left_out.is_empty();
+        if self.chosen.is_empty() && self.problems.len() == before && !off {
             let got = match via {
                 Value::Text(_) => super::section::empty_text(&self.place),
-                _ => "none".to_owned(),
+                // An empty text in Erlang is one too.
+                _ => format!("none{}", super::section::off_switch(&self.place)),
             };
             self.refuse_via("via", got);
         }
@@ -354,6 +359,7 @@ impl Layer {
         // What the Erlang side makes of a module once it has found that there is one.
         if word.text().as_deref() == Some("external") {
             match options.text() {
+                _ if is_off(options) => self.turn_off(options),
                 Some(module) => self.choose_in_list(Kind::External(module), None),
                 None => self.refuse_via("via.external", options.shown()),
             }
@@ -373,6 +379,11 @@ impl Layer {
     }
 
     fn choose(&mut self, kind: Kind<String>, place: Place, options: Option<&Value>) {
+        if let Some(said) = options.filter(|options| is_off(options)) {
+            let at = place.of("");
+            let at = at.trim_end_matches('.');
+            return self.left_out.push(format!("{at} is {}", said.shown()));
+        }
         let mut entries = Vec::new();
         // What a module of the user's is given is its own affair.
         if let (Kind::Known(_), Some(options)) = (&kind, options)
@@ -438,6 +449,11 @@ impl Layer {
 
 /// What `via` is where there is to be no cluster; `nil` and `undefined` say the same.
 pub(super) const IGNORE: &str = "ignore";
+
+/// Whether what stands in place of a provider's options says that there is to be no such provider.
+fn is_off(options: &Value) -> bool {
+    options.is_absent() || options.text().is_some_and(|text| text.trim() == IGNORE)
+}
 
 /// Variables that start with `RENDEZ_` and are no options: they have readers of their own.
 const OTHER_VARIABLES: [&str; 4] = ["cookie", "config", "log", "log_format"];
@@ -523,8 +539,9 @@ fn spelling(name: &str, groups: &[&'static Group]) -> String {
 /// Layers put together: the providers, each with its options, and the cluster's.
 pub(super) struct Merged {
     pub chosen: Vec<Chosen>,
-    /// The highest layer that says anything about providers says that there is to be no cluster.
-    pub off: Option<String>,
+    /// Which providers the highest layer that says anything about them leaves out, or that it says that there is to be
+    /// no cluster.
+    pub off: Vec<String>,
     pub cluster: Vec<Entry>,
     pub place: Place,
     pub problems: Vec<Problem>,
@@ -533,13 +550,14 @@ pub(super) struct Merged {
 /// Puts layers together, the highest first.
 pub(super) fn merge(layers: Vec<Layer>) -> Merged {
     let mut problems = Vec::new();
-    let choosing = layers
-        .iter()
-        .position(|layer| !layer.chosen.is_empty() || layer.off.is_some());
-    let off = choosing
-        .map(|index| &layers[index])
-        .filter(|layer| layer.chosen.is_empty())
-        .and_then(|layer| layer.off.clone());
+    let choosing = layers.iter().position(|layer| {
+        !layer.chosen.is_empty() || layer.off.is_some() || !layer.left_out.is_empty()
+    });
+    let off = choosing.map_or_else(Vec::new, |index| {
+        let layer = &layers[index];
+        let whole = layer.off.clone().filter(|_| layer.chosen.is_empty());
+        layer.left_out.iter().cloned().chain(whole).collect()
+    });
     let mut chosen: Vec<Chosen> = choosing.map_or_else(Vec::new, |index| {
         layers[index]
             .chosen

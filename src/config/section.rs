@@ -33,12 +33,26 @@ pub(crate) struct Entry {
 
 /// What is said of a value that is an empty text, mostly because the environment variable behind it is empty.
 pub(super) fn empty_text(place: &Place) -> String {
+    let off = off_switch(place);
+    format!("an empty text; if a variable is empty where it should have a value, set it{off}")
+}
+
+/// How the one who gave nothing can say that he means it.
+pub(super) fn off_switch(place: &Place) -> &'static str {
     // A command that was told to look is to look: only a configuration can say that there is no cluster.
     let off = match place {
         Place::Tree(_) => "; to start without a cluster, give nil or :ignore",
         _ => "",
-    };
-    format!("an empty text; if a variable is empty where it should have a value, set it{off}")
+    }
+}
+
+/// Whether it is an empty text where one is needed. Erlang's is the empty list; a list of nodes may have nobody in it.
+fn is_blank(value: &Value, takes: Takes) -> bool {
+    match value {
+        Value::Text(text) => text.trim().is_empty(),
+        Value::List(items) => items.is_empty() && takes != Takes::Nodes,
+        _ => false,
+    }
 }
 
 /// A name to look up, and the name part of the nodes behind it if it is not the general one.
@@ -159,8 +173,8 @@ impl Section {
             }
             return None;
         };
-        let is_blank = matches!(&entry.value, Value::Text(text) if text.trim().is_empty());
-        let read = if is_blank && option.default == Default::Required {
+        let is_needed = option.default == Default::Required;
+        let read = if is_needed && is_blank(&entry.value, option.takes) {
             Err(Some(empty_text(&self.place)))
         } else {
             reader(&entry.value, option.takes)

@@ -198,6 +198,39 @@ fn an_unset_variable_turns_the_cluster_off_where_the_configuration_says_so() {
 }
 
 #[test]
+fn a_provider_without_options_on_purpose_is_left_out() {
+    let nodes = || ("list", table([("node_list", "a@h".into())]));
+    for nothing in [
+        word("ignore"),
+        word("nil"),
+        word("undefined"),
+        "ignore".into(),
+    ] {
+        for via in [
+            table([("dns", nothing.clone())]),
+            tuple([word("dns"), nothing.clone()]),
+            list([tuple([word("dns"), nothing.clone()])]),
+        ] {
+            let config = read(table([("via", via)])).unwrap();
+            assert_eq!(names(&config), [""; 0]);
+            let why = format!("via.dns is {}", nothing.shown());
+            assert_eq!(config.off, [why]);
+        }
+        let both = table([("dns", nothing.clone()), nodes()]);
+        let config = read(table([("via", both)])).unwrap();
+        assert_eq!(names(&config), ["list"]);
+        assert_eq!(config.off.len(), 1);
+    }
+    let empty = list([]);
+    let message = refused(table([("via", word("dns")), ("dns_name", empty.clone())]));
+    assert!(message.contains("give nil or :ignore"), "{message}");
+    let message = refused(table([("via", empty.clone())]));
+    assert!(message.contains("give nil or :ignore"), "{message}");
+    let config = read(table([("via", word("list")), ("node_list", empty)])).unwrap();
+    assert_eq!(names(&config), ["list"]);
+}
+
+#[test]
 fn an_empty_variable_is_an_error_that_names_the_off_switch() {
     for options in [
         table([("via", "".into())]),

@@ -143,7 +143,8 @@ impl Cluster {
         let left_out: Vec<(String, String)> = off
             .map(|why| {
                 // As the user wrote it: via.dns.dns_name is nil.
-                let provider = why.split('.').nth(1).unwrap_or("via");
+                let words = why.strip_prefix("via.").map(|rest| rest.split(['.', ' ']));
+                let provider = words.and_then(|mut words| words.next()).unwrap_or("via");
                 (
                     provider.to_owned(),
                     format!("{why}, so that this provider is left out"),
