@@ -31,4 +31,4 @@ pub mod sidecar;
 pub use name::{InvalidName, NodeName};
 #[cfg(feature = "node")]
 pub use node::Node;
-pub use secret::Secret;
+pub use secret::{Secret, SecretUrl};

@@ -2,6 +2,10 @@
 #![cfg(feature = "cli")]
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 mod support;
 
@@ -302,6 +306,10 @@ fn file_environment_and_flags_go_over_each_other() {
     );
 }
 
+fn allow(file: &Path, mode: u32) {
+    fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+}
+
 #[test]
 fn cookies_come_from_the_places_in_their_order_and_are_never_shown() {
     let home = tempfile::tempdir().unwrap();
@@ -344,11 +352,38 @@ fn cookies_come_from_the_places_in_their_order_and_are_never_shown() {
     found(run(ping().env("RELEASE_COOKIE", "monster")));
     found(run(ping().env("RENDEZ_COOKIE", "monster")));
     fs::write(&there, "monster\n").unwrap();
-    let done = found(run(&mut ping()));
-    assert!(done.err.contains("chmod 400"), "{done:?}");
+    fs::write(&file, "monster\n").unwrap();
+    for mode in [0o644, 0o440] {
+        allow(&there, mode);
+        allow(&file, mode);
+        let refusal = "must be accessible by its owner only, as Erlang demands; its mode is";
+        failed(run(&mut ping()), refusal);
+        failed(run(ping().arg("--cookie-file").arg(&file)), refusal);
+        let mut attach = rendez();
+        attach.args(["attach", "a@127.0.0.1", "--via", "self", "--cookie-file"]);
+        failed(run(attach.arg(&file)), "`chmod 400` it");
+    }
+    for mode in [0o400, 0o600] {
+        allow(&there, mode);
+        allow(&file, mode);
+        found(run(&mut ping()));
+        found(run(ping().arg("--cookie-file").arg(&file)));
+    }
+    // The second place in which Erlang looks.
+    let config = home.path().join("xdg/erlang");
+    fs::create_dir_all(&config).unwrap();
+    let second = config.join(".erlang.cookie");
+    fs::rename(&there, &second).unwrap();
+    found(run(ping().env("XDG_CONFIG_HOME", home.path().join("xdg"))));
+    allow(&second, 0o604);
+    failed(
+        run(ping().env("XDG_CONFIG_HOME", home.path().join("xdg"))),
+        "xdg/erlang/.erlang.cookie must be accessible by its owner only",
+    );
 
     // What is named first counts, so a place after it cannot even be wrong.
     fs::write(&there, "").unwrap();
+    allow(&there, 0o600);
     found(run(ping().env("RELEASE_COOKIE", "monster")));
     failed(
         run(&mut ping()),

@@ -1,6 +1,6 @@
 //! Where the cookie comes from.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use rendez::Secret;
@@ -77,30 +77,13 @@ impl CookieArgs {
             }
         }
         match cookie::from_home() {
-            Ok((cookie, file)) => {
-                warn_of_open_file(&file);
-                Ok(Some(cookie))
-            }
+            Ok((cookie, _)) => Ok(Some(cookie)),
             Err(CookieError::NotFound { .. }) => Ok(None),
             Err(error @ CookieError::Read { .. }) => Err(Failure::because(
                 "no_cookie",
                 format!("{error}, or give --cookie-file FILE or RENDEZ_COOKIE"),
             )),
             Err(error) => Err(failed(error)),
-        }
-    }
-}
-
-/// Erlang refuses a cookie file that others can read; here it is worth a warning.
-fn warn_of_open_file(file: &Path) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        if std::fs::metadata(file).is_ok_and(|data| data.permissions().mode() & 0o077 != 0) {
-            tracing::warn!(
-                "others can read {}; `chmod 400` it, as Erlang asks for",
-                file.display()
-            );
         }
     }
 }

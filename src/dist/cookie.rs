@@ -7,9 +7,11 @@
 //! <https://www.erlang.org/doc/system/distributed.html#security>
 
 use std::env;
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
 
 use crate::secret::Secret;
 
@@ -55,6 +57,17 @@ pub enum CookieError {
         /// What the operating system said.
         error: io::Error,
     },
+    /// Others than its owner may read or write the file.
+    #[error(
+        "the cookie file {} must be accessible by its owner only, as Erlang demands; its mode is {mode:04o}: `chmod 400` it",
+        path.display()
+    )]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// None of the files is there in which Erlang looks.
     #[error("no cookie: {}", Paths(places))]
     NotFound {
@@ -93,18 +106,45 @@ pub fn from_text(text: &str, source_name: &str) -> Result<Secret, CookieError> {
     }
 }
 
-/// Reads a file that holds a cookie. White space around it is left out.
+/// Reads a file that holds a cookie. White space around it is left out. As OTP's `auth` does, it refuses a file that
+/// others than the owner can access.
 ///
 /// # Errors
 /// See [`CookieError`].
 pub fn from_file(path: &Path) -> Result<Secret, CookieError> {
-    match fs::read(path) {
-        Ok(bytes) => checked(bytes.trim_ascii(), &path.display().to_string()),
-        Err(error) => Err(CookieError::Read {
+    let failed = |error| CookieError::Read {
+        path: path.to_owned(),
+        error,
+    };
+    let mut file = File::open(path).map_err(failed)?;
+    // Of the open file, so that it is the one that is read.
+    if let Some(mode) = open_to_others(&file).map_err(failed)? {
+        return Err(CookieError::Open {
             path: path.to_owned(),
-            error,
-        }),
+            mode,
+        });
     }
+    let mut bytes = Zeroizing::new(Vec::new());
+    // Far more than a cookie has.
+    let most = 4 * MAX as u64;
+    (&mut file)
+        .take(most)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    checked(bytes.trim_ascii(), &path.display().to_string())
+}
+
+/// The file's permissions, if they let others than its owner access it.
+#[cfg(unix)]
+fn open_to_others(file: &File) -> io::Result<Option<u32>> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = file.metadata()?.permissions().mode() & 0o7777;
+    Ok((mode & 0o077 != 0).then_some(mode))
+}
+
+#[cfg(not(unix))]
+fn open_to_others(_: &File) -> io::Result<Option<u32>> {
+    Ok(None)
 }
 
 /// The cookie that Erlang itself would use, and the file that it is in: the first that is there of [`places`].
@@ -137,8 +177,12 @@ pub fn places() -> Vec<PathBuf> {
             .map(PathBuf::from)
     };
     let home = directory("HOME");
-    let config =
-        directory("XDG_CONFIG_HOME").or_else(|| home.as_ref().map(|home| home.join(".config")));
+    let in_home = |name: &str| home.as_ref().map(|home| home.join(name));
+    // Where `filename:basedir(user_config, "erlang")` is.
+    let config = match cfg!(target_os = "macos") {
+        true => in_home("Library/Application Support"),
+        false => directory("XDG_CONFIG_HOME").or_else(|| in_home(".config")),
+    };
     let files = [home, config.map(|config| config.join("erlang"))];
     files
         .into_iter()
@@ -162,6 +206,8 @@ fn checked(cookie: &[u8], source_name: &str) -> Result<Secret, CookieError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -171,7 +217,41 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("cookie");
         fs::write(&file, "ö\n").unwrap();
+        allow(&file, 0o400);
         assert_eq!(from_file(&file).unwrap().expose(), [0xc3, 0xb6]);
+    }
+
+    fn allow(file: &Path, mode: u32) {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_others_can_access_is_refused_with_what_to_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("cookie");
+        let link = directory.path().join("link");
+        fs::write(&file, "monster\n").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        for mode in [0o644, 0o640, 0o604, 0o620, 0o601, 0o410] {
+            allow(&file, mode);
+            for path in [&file, &link] {
+                let error = from_file(path).unwrap_err().to_string();
+                assert!(
+                    error.contains("accessible by its owner only") && error.contains("chmod 400"),
+                    "{error}"
+                );
+                assert!(
+                    error.contains(&format!("its mode is {mode:04o}")),
+                    "{error}"
+                );
+                assert!(!error.contains("monster"), "{error}");
+            }
+        }
+        for mode in [0o400, 0o600, 0o700] {
+            allow(&file, mode);
+            assert_eq!(from_file(&link).unwrap().expose(), b"monster");
+        }
     }
 
     #[test]

@@ -80,9 +80,9 @@ impl Cookie {
         match self {
             Self::Secret(secret) => Ok(secret.clone()),
             Self::Text(text) => {
-                // It was made from a text.
-                let text = String::from_utf8_lossy(text.expose());
-                cookie::from_text(&text, "the cookie of the node's builder")
+                // It was made from a text. An invalid one has no cookie in it either.
+                let text = std::str::from_utf8(text.expose()).unwrap_or_default();
+                cookie::from_text(text, "the cookie of the node's builder")
             }
             Self::File(file) => cookie::from_file(file),
             Self::Home => cookie::from_home().map(|(cookie, _)| cookie),
