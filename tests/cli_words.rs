@@ -9,7 +9,7 @@ use std::path::Path;
 
 mod support;
 
-use support::cli::{Done, rendez, run, run_with};
+use support::cli::{Done, Running, rendez, run, run_with};
 
 fn refused(done: &Done, part: &str) {
     assert_eq!(done.code, Some(2), "{done:?}");
@@ -422,6 +422,250 @@ fn cookies_come_from_the_places_in_their_order_and_are_never_shown() {
         .args(["--interface", "127.0.0.1", "--port", "1", "--log", "debug"]));
     assert!(done.err.contains("--secret shows the secret"), "{done:?}");
     assert!(!done.err.contains("monster"), "{done:?}");
+}
+
+/// A server that refuses whatever it is asked.
+fn refusing_server() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            std::thread::spawn(move || {
+                let _ = stream.read(&mut [0; 16_384]);
+                let answer =
+                    "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+                let _ = stream.write_all(answer.as_bytes());
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn no_secret_is_shown_whatever_goes_wrong_and_however_much_is_logged() {
+    let server = format!("http://127.0.0.1:{}", refusing_server());
+    let secret_url = format!("{server}/monster?key=monster");
+    let with_user = server.replace("://", "://monster:monster@");
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [("token", "monster"), ("namespace", "default")] {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let account = folder.path().display().to_string();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let toml = [
+        file("1.toml", "via = 'multicast'\nsecret = 'monster\n"),
+        file("2.toml", "via = 'multicast'\nsecret = ['monster']\n"),
+        file("3.toml", "[via]\nhttp = 'https://monster@host'\n"),
+        file("4.toml", "via = 'https://monster@host'\n"),
+        file(
+            "5.toml",
+            "via = 'http'\nurl = 'http://h/'\ntoken = \"mons\\u0000ter\"\n",
+        ),
+        file("6.toml", "via = 'multicast'\nsecrt = 'monster'\n"),
+    ];
+    let http = ["--via", "http", "--url"];
+    let keys = ["--token", "monster", "--header", "X-Key: monster"];
+    let mut runs: Vec<Vec<&str>> = vec![
+        [&http[..], &[&secret_url], &keys].concat(),
+        [&http[..], &["http://127.0.0.1:1/monster"], &keys].concat(),
+        [&http[..], &[&with_user], &keys].concat(),
+        [&http[..], &[&secret_url, "--tokn", "monster"]].concat(),
+        [&http[..], &[&secret_url, "--header", "monster"]].concat(),
+        vec!["--via", "multicast", "--secrte", "monster"],
+        vec![
+            "--via",
+            "multicast",
+            "--interface",
+            "127.0.0.1",
+            "--port",
+            "1",
+            "--secret",
+            "monster",
+        ],
+        vec![
+            "--via",
+            "command",
+            "--command",
+            "sh -c 'echo $0 $1 >&2; exit 1' monster-key http://monster:monster@h",
+        ],
+        vec!["--via", "command", "--command", "sh 'monster"],
+        vec![
+            "--via",
+            "ec2",
+            "--tags",
+            "a=b",
+            "--app-name",
+            "a",
+            "--region",
+            "x",
+            "--endpoint",
+            &server,
+        ],
+        vec![
+            "--via",
+            "ec2",
+            "--tags",
+            "a=b",
+            "--app-name",
+            "a",
+            "--region",
+            "x",
+            "--endpoint",
+            &with_user,
+        ],
+        vec![
+            "--via",
+            "ec2",
+            "--tags",
+            "a=b",
+            "--app-name",
+            "a",
+            "--region",
+            "x",
+            "--endpoint",
+            "htp://monster@host",
+        ],
+        vec![
+            "--via",
+            "rancher",
+            "--app-name",
+            "a",
+            "--endpoint",
+            &secret_url,
+        ],
+        vec![
+            "--via",
+            "rancher",
+            "--app-name",
+            "a",
+            "--endpoint",
+            &with_user,
+        ],
+        vec![
+            "--via",
+            "kubernetes",
+            "--selector",
+            "a=b",
+            "--app-name",
+            "a",
+            "--service-account",
+            &account,
+            "--api-server",
+            &server,
+        ],
+        vec![
+            "--via",
+            "kubernetes",
+            "--selector",
+            "a=b",
+            "--app-name",
+            "a",
+            "--api-server",
+            &with_user,
+        ],
+    ];
+    runs.extend(toml.iter().map(|path| vec!["--config", path.as_str()]));
+    for words in runs {
+        for log in ["error", "trace,none=off"] {
+            let mut command = rendez();
+            // Announcements are waited for; everything else ends when it has failed.
+            let within = match words.contains(&"multicast") {
+                true => "300ms",
+                false => "300s",
+            };
+            command.arg("discover").args(&words).args(["--for", within]);
+            command.args(["--log", log, "--log-format", "json", "--cookie", "monster"]);
+            command.envs([
+                ("AWS_ACCESS_KEY_ID", "AKIA"),
+                ("AWS_SECRET_ACCESS_KEY", "monster"),
+                ("AWS_SESSION_TOKEN", "monster"),
+                ("RENDEZ_LIBCLUSTER_SECRET", "monster"),
+            ]);
+            let done = run(&mut command);
+            let shown = format!("{}{}", done.out, done.err);
+            // The names of a host are none.
+            assert!(!shown.contains("monster"), "{words:?} with {log}: {shown}");
+        }
+    }
+    // What every word is a place in.
+    let traced = run(rendez()
+        .args([
+            "discover",
+            "--for",
+            "300s",
+            "--log",
+            "trace,none=off",
+            "--via",
+            "http",
+        ])
+        .args(["--url", &secret_url, "--token", "monster"]));
+    assert!(traced.err.contains("TRACE"), "{traced:?}");
+    assert!(traced.err.contains("403"), "{traced:?}");
+}
+
+#[test]
+fn a_sidecar_shows_no_secret_in_its_log_or_status() {
+    for log in ["info", "trace,none=off"] {
+        let mut command = rendez();
+        command.args([
+            "attach",
+            "a@127.0.0.1",
+            "--log",
+            log,
+            "--via",
+            "http",
+            "--url",
+        ]);
+        command.args([
+            "http://127.0.0.1:1/monster?key=monster",
+            "--token",
+            "monster",
+            "--via",
+            "multicast",
+        ]);
+        command.args([
+            "--interface",
+            "127.0.0.1",
+            "--port",
+            "45003",
+            "--dialects",
+            "native,libcluster",
+        ]);
+        command.args([
+            "--multicast-addr",
+            "239.255.1.98",
+            "--libcluster-group",
+            "233.252.1.98:45004",
+        ]);
+        command.envs([
+            ("ERL_EPMD_PORT", "1"),
+            ("RENDEZ_COOKIE", "monster"),
+            ("RENDEZ_SECRET", "monster"),
+            ("RENDEZ_LIBCLUSTER_SECRET", "monster"),
+        ]);
+        let running = Running::start(&mut command);
+        let mut lines = Vec::new();
+        let mut until = |part: &str| {
+            while !lines
+                .last()
+                .is_some_and(|line: &String| line.contains(part))
+            {
+                lines.push(running.err_line());
+            }
+        };
+        until("not attached");
+        running.signal("USR1");
+        until("status");
+        running.signal("TERM");
+        let done = running.wait();
+        let shown = format!("{lines:?}{done:?}");
+        assert!(!shown.contains("monster"), "{shown}");
+    }
 }
 
 #[test]

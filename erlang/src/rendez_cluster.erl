@@ -40,7 +40,9 @@
                 %% The name that the native side was started with.
                 own = node() :: node(),
                 net_kernel :: reference() | undefined,
-                dist :: term(),
+                %% Gives the state of the distribution. A function, since the state may hold a secret, and this process's
+                %% state gets into reports.
+                dist :: fun(() -> term()) | undefined,
                 workers = #{} :: #{reference() => {connect | disconnect, node(), binary(), pid()}},
                 pollers = #{} :: #{pid() => rendez_config:provider()},
                 subscribers = #{} :: #{pid() => reference()},
@@ -58,7 +60,7 @@
 start_link(Options) ->
     case rendez_config:cluster(Options) of
         {ok, #{name := Name, native := Native} = Config} ->
-            case rendez_nif:check(rendez_secret:open(Native)) of
+            case library(check, [rendez_secret:open(Native)]) of
                 ok -> started(gen_server:start_link({local, Name}, ?MODULE, Config, []));
                 {off, Why} ->
                     ?LOG_INFO("the cluster ~ts does not start: ~ts", [Name, Why],
@@ -81,7 +83,12 @@ started(Other) -> Other.
 resolve(Options) ->
     case rendez_config:resolve(Options, ?RESOLVE_MS) of
         {ok, Config, Timeout} ->
-            {Pid, Monitor} = spawn_monitor(fun() -> exit({resolved, look(Config, Timeout)}) end),
+            %% What ends by an error is logged with the arguments of the function that failed, which are options.
+            {Pid, Monitor} = spawn_monitor(fun() ->
+                exit(try {resolved, look(Config, Timeout)}
+                     catch Class:_:Stack -> {crashed, Class, rendez_secret:without_arguments(Stack)}
+                     end)
+            end),
             receive
                 {'DOWN', Monitor, process, Pid, {resolved, Answer}} -> Answer;
                 {'DOWN', Monitor, process, Pid, Reason} ->
@@ -91,7 +98,8 @@ resolve(Options) ->
             {error, Message}
     end.
 
-look(#{native := Native, providers := Providers}, Timeout) ->
+look(#{native := Sealed, providers := Providers}, Timeout) ->
+    Native = rendez_secret:open(Sealed),
     Polled = [rendez_poller:once(Provider) || Provider <- Providers],
     Looked = case Native of
         #{via := Via} ->
@@ -112,7 +120,7 @@ to_pair(Entry) when is_tuple(Entry) -> Entry;
 to_pair(Entry) -> {Entry, []}.
 
 look_native(Native, Timeout) ->
-    case rendez_nif:resolve(self(), identity(rendez_secret:open(Native)), Timeout) of
+    case library(resolve, [self(), identity(Native), Timeout]) of
         {ok, Tag} -> receive {rendez, Tag, {resolved, Answer}} -> Answer end;
         {error, Message} ->
             {error, Message}
@@ -122,6 +130,14 @@ identity(Native) ->
     case is_alive() of
         true -> Native#{node => atom_to_binary(node()), cookie => atom_to_binary(erlang:get_cookie())};
         false -> Native
+    end.
+
+%% Calls the native library with opened options. An error would have them in its stack trace.
+library(Function, Arguments) ->
+    try apply(rendez_nif, Function, Arguments)
+    catch
+        error:Reason ->
+            {error, unicode:characters_to_binary(io_lib:format("the native library cannot be called: ~0tP", [Reason, 12]))}
     end.
 
 %%% gen_server
@@ -248,10 +264,14 @@ handle_info({'EXIT', Pid, Reason}, #state{pollers = Pollers} = State) ->
         error ->
             {stop, Reason, State}
     end;
-handle_info(Message, #state{config = #{dist := {Module, _}}, dist = Dist, native = #native{}} = State) ->
-    case erlang:function_exported(Module, handle_info, 2) andalso Module:handle_info(Message, Dist) of
-        {up, Node} -> {noreply, up(Node, visible, State)};
-        {up, Node, hidden} -> {noreply, up(Node, hidden, State)};
+handle_info(Message, #state{config = #{dist := {Module, DistOptions}}, dist = Dist, native = #native{}} = State) ->
+    Handled = erlang:function_exported(Module, handle_info, 2) andalso
+        guarded(DistOptions, fun() -> Module:handle_info(Message, Dist()) end),
+    case Handled of
+        {crashed, What} ->
+            {noreply, log(warning, dist_failed, "~ts:handle_info/2 crashed: ~ts", [Module, What], State)};
+        {up, Node} when is_atom(Node) -> {noreply, up(Node, visible, State)};
+        {up, Node, hidden} when is_atom(Node) -> {noreply, up(Node, hidden, State)};
         {down, Node} -> {noreply, down(Node, undefined, State)};
         {down, Node, Reason} -> {noreply, down(Node, Reason, State)};
         _ -> {noreply, State}
@@ -266,16 +286,19 @@ terminate(_Reason, State) ->
 %%% Start and stop of the native side
 
 start(#state{config = #{native := Options, dist := {Module, DistOptions}, providers := Providers}} = State0) ->
-    case rendez_nif:start(self(), identity(rendez_secret:open(Options))) of
+    case library(start, [self(), identity(rendez_secret:open(Options))]) of
         {ok, Handle, Tag} ->
             State = watch_net_kernel(State0#state{native = #native{handle = Handle, tag = Tag}, own = node()}),
-            case Module:init(DistOptions) of
+            case guarded(DistOptions, fun() -> Module:init(rendez_secret:open(DistOptions)) end) of
                 {ok, Dist} ->
-                    {ok, lists:foldl(fun start_poller/2, compare(State#state{dist = Dist}), Providers)};
+                    {ok, lists:foldl(fun start_poller/2, compare(State#state{dist = fun() -> Dist end}), Providers)};
+                {crashed, What} ->
+                    _ = stop(State),
+                    {error, unicode:characters_to_binary(io_lib:format("~ts:init/1 crashed: ~ts", [Module, What]))};
                 {error, Reason} ->
                     _ = stop(State),
                     {error, unicode:characters_to_binary(
-                                io_lib:format("~ts:init/1 failed: ~0tP", [Module, Reason, 12]))}
+                                io_lib:format("~ts:init/1 failed: ~ts", [Module, reason(Reason, DistOptions)]))}
             end;
         {error, Message} ->
             {error, Message}
@@ -441,8 +464,8 @@ status(#{nodes := Nodes} = Map, #state{config = #{name := Name, dist := {Module,
 
 %%% Connections
 
-work(Task, Node, Name, #state{config = #{dist := {Module, _}}, dist = Dist, workers = Workers} = State) ->
-    {Pid, Monitor} = spawn_monitor(fun() -> exit({done, worker(Task, Module, Node, Dist)}) end),
+work(Task, Node, Name, #state{config = #{dist := {Module, Options}}, dist = Dist, workers = Workers} = State) ->
+    {Pid, Monitor} = spawn_monitor(fun() -> exit({done, worker(Task, Module, Node, Dist, Options)}) end),
     _ = erlang:send_after(?CONNECT_MS, self(), {overdue, Monitor}),
     What = case Task of
         {connect, _Info} -> connect;
@@ -450,20 +473,20 @@ work(Task, Node, Name, #state{config = #{dist := {Module, _}}, dist = Dist, work
     end,
     State#state{workers = Workers#{Monitor => {What, Node, Name, Pid}}}.
 
-worker(Task, Module, Node, Dist) ->
+worker(Task, Module, Node, Dist, Options) ->
     try
         case is_disconnect(Task) orelse rendez_leave:may_connect(Node) of
             {error, _} = Left ->
                 Left;
             _ ->
-                {Function, Arguments} = call(Task, Module, Node, Dist),
-                apply(Module, Function, Arguments)
+                {Function, Arguments} = call(Task, Module, Node, Dist()),
+                rendez_secret:redact(apply(Module, Function, Arguments), secrets(Options))
         end
     catch
         Class:Reason ->
             {error, {failed, unicode:characters_to_binary(
-                                 io_lib:format("~ts crashed while it was to ~0tP: ~ts:~0tP",
-                                               [Module, Task, 5, Class, Reason, 12]))}}
+                                 io_lib:format("~ts crashed while it was to ~0tP: ~ts:~ts",
+                                               [Module, Task, 5, Class, reason(Reason, Options)]))}}
     end.
 
 is_disconnect({disconnect, _}) -> true;
@@ -575,18 +598,34 @@ down_report(Name, Reason) -> {down, Name, unicode:characters_to_binary(io_lib:fo
 %% Puts right what no notice told, which for a distribution without handle_info/2 is everything.
 compare(#state{native = undefined} = State) ->
     State;
-compare(#state{config = #{dist := {Module, _}}, dist = Dist, up = Up} = State) ->
-    try Module:members(Dist) of
-        Listed ->
-            Members = maps:from_list([member(Entry) || Entry <- Listed]),
+compare(#state{config = #{dist := {Module, Options}}, dist = Dist, up = Up} = State) ->
+    case guarded(Options, fun() -> Module:members(Dist()) end) of
+        Listed when is_list(Listed) ->
+            Members = maps:from_list([member(Entry) || Entry <- Listed, is_member(Entry)]),
             Lost = maps:fold(fun(Node, _, Before) -> down(Node, undefined, Before) end, State,
                              maps:without(maps:keys(Members), Up)),
-            maps:fold(fun up/3, Lost, maps:without(maps:keys(Up), Members))
-    catch
+            maps:fold(fun up/3, Lost, maps:without(maps:keys(Up), Members));
         %% Not knowing who is connected is no reason to take everyone for lost.
-        Class:Reason ->
-            log(warning, members_failed, "~ts:members/1 crashed: ~ts:~0tP", [Module, Class, Reason, 12], State)
+        {crashed, What} ->
+            log(warning, members_failed, "~ts:members/1 crashed: ~ts", [Module, What], State);
+        Other ->
+            log(warning, members_failed, "~ts:members/1 has to return a list; it returned ~ts",
+                [Module, reason(Other, Options)], State)
     end.
+
+%% Runs a function of the user's distribution. Its options are in no error of it.
+guarded(Options, Fun) ->
+    try Fun()
+    catch Class:Reason -> {crashed, io_lib:format("~ts:~ts", [Class, reason(Reason, Options)])}
+    end.
+
+reason(Reason, Options) ->
+    io_lib:format("~0tP", [rendez_secret:redact(Reason, secrets(Options)), 12]).
+
+secrets(Options) -> rendez_secret:texts(rendez_secret:open(Options)).
+
+is_member({hidden, Node}) -> is_atom(Node);
+is_member(Node) -> is_atom(Node).
 
 member({hidden, Node}) -> {Node, hidden};
 member(Node) -> {Node, visible}.

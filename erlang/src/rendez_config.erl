@@ -35,14 +35,16 @@
 %% What the application's environment holds besides options: what OTP puts there, and what the build of
 %% the native library reads (`features', in config.exs).
 -define(NOT_OPTIONS, [included_applications, features]).
+%% What says that there is to be no cluster, or no provider.
+-define(IS_OFF(Term), (Term =:= nil orelse Term =:= undefined orelse Term =:= ignore)).
 %% What a module's options mean to whoever runs it.
 -define(POLLER, [interval, timeout, serves]).
 
 %% @doc The clusters that an application environment names.
 -spec clusters([{atom(), term()}]) -> {ok, [rendez:options()]} | {error, Message :: binary()}.
 clusters(Env0) ->
-    Env = [Entry || {Key, _} = Entry <- Env0, not lists:member(Key, ?NOT_OPTIONS)],
     try
+        Env = [Entry || {Key, _} = Entry <- rendez_secret:open(Env0), not lists:member(Key, ?NOT_OPTIONS)],
         Own = case lists:keymember(via, 1, Env) of
             true ->
                 [maps:without([clusters], maps:merge(#{name => rendez}, maps:from_list(Env)))];
@@ -61,15 +63,28 @@ clusters(Env0) ->
             [Twice | _] -> fail("clusters: the name ~ts is given twice", [show(Twice)])
         end,
         lists:foreach(fun check/1, Clusters),
-        {ok, Clusters}
+        {ok, [rendez_secret:seal(Options) || Options <- Clusters]}
     catch
-        throw:{?MODULE, Message} -> {error, Message}
+        throw:{?MODULE, Why} -> {error, Why};
+        error:_:Stack -> {error, mistake(Stack)}
     end.
 
-list(List) when is_list(List) -> proper(List, "clusters"), List;
-list(Map) when is_map(Map) -> maps:to_list(Map);
+%% What is said where reading options crashes: they are neither in it nor in its stack trace.
+mistake(Stack) ->
+    text("the options cannot be read, which is a mistake in Rendez; please report this: ~0tp",
+         [rendez_secret:without_arguments(Stack)]).
+
+%% A cluster whose options are nothing on purpose is none.
+list(Nothing) when ?IS_OFF(Nothing) -> [];
+list(List) when is_list(List) ->
+    proper(List, "clusters"),
+    [Entry || Entry <- List, not is_off(Entry)];
+list(Map) when is_map(Map) -> list(maps:to_list(Map));
 list(Other) -> fail("clusters takes a list of clusters, each a list of options with a name, or "
-                    "{Name, Options}; got ~ts", [show(Other)]).
+                    "{Name, Options}; got ~ts", [kind_of(Other)]).
+
+is_off({Name, Options}) when is_atom(Name), ?IS_OFF(Options) -> true;
+is_off(Options) -> ?IS_OFF(Options).
 
 named({Name, Options}) when is_atom(Name), is_list(Options) orelse is_map(Options) ->
     (to_map(Options, "clusters"))#{name => Name};
@@ -80,7 +95,7 @@ named(Options) when is_list(Options); is_map(Options) ->
         _ -> fail("clusters: a cluster has no name; give it one: [{name, my_cluster}, ...]", [])
     end;
 named(Other) ->
-    fail("clusters takes lists of options, each with a name; got ~ts", [show(Other)]).
+    fail("clusters takes lists of options, each with a name; got ~ts", [kind_of(Other)]).
 
 check(Options) ->
     case cluster(Options) of
@@ -100,7 +115,8 @@ name(Options) ->
     try
         {ok, take_name(to_map(Options, "the options"))}
     catch
-        throw:{?MODULE, Message} -> {error, Message}
+        throw:{?MODULE, Message} -> {error, Message};
+        error:_:Stack -> {error, mistake(Stack)}
     end.
 
 %% @doc Reads one cluster's options. What it returns as `native' is not checked yet:
@@ -108,7 +124,7 @@ name(Options) ->
 -spec cluster(rendez:options()) -> {ok, cluster()} | {error, Message :: binary()}.
 cluster(Options0) ->
     try
-        Options = to_map(Options0, "the options"),
+        Options = to_map(rendez_secret:open(Options0), "the options"),
         Name = take_name(Options),
         Dist = dist_with(Options),
         Rest = maps:without(?OURS, Options),
@@ -124,24 +140,27 @@ cluster(Options0) ->
         end,
         %% Sealed, because a process that crashes writes its state into a report.
         {ok, #{name => Name,
-               dist => Dist,
+               dist => sealed(Dist),
                refresh => refresh(Options),
-               providers => [Provider#{options := rendez_secret:seal(Own)}
+               providers => [Provider#{options := rendez_secret:seal_all(Own)}
                              || #{options := Own} = Provider <- lists:reverse(Providers)],
                native => rendez_secret:seal(case Via of
                                                 [] -> Native;
                                                 _ -> Native#{via => Entries}
                                             end)}}
     catch
-        throw:{?MODULE, Message} -> {error, Message}
+        throw:{?MODULE, Why} -> {error, Why};
+        error:_:Stack -> {error, mistake(Stack)}
     end.
+
+sealed({Module, Options}) -> {Module, rendez_secret:seal_all(Options)}.
 
 %% @doc Reads the options of one look-up: a cluster's, and `timeout'.
 -spec resolve(rendez:options(), pos_integer()) ->
     {ok, cluster(), TimeoutMs :: pos_integer()} | {error, Message :: binary()}.
 resolve(Options0, Default) ->
     try
-        Options = to_map(Options0, "the options"),
+        Options = to_map(rendez_secret:open(Options0), "the options"),
         Timeout = case Options of
             #{timeout := Value} ->
                 case duration_ms(Value) of
@@ -156,7 +175,8 @@ resolve(Options0, Default) ->
             {error, Message} -> {error, Message}
         end
     catch
-        throw:{?MODULE, Wrong} -> {error, Wrong}
+        throw:{?MODULE, Why} -> {error, Why};
+        error:_:Stack -> {error, mistake(Stack)}
     end.
 
 duplicates(List) -> List -- lists:usort(List).
@@ -177,7 +197,7 @@ to_map(Options, Where) when is_list(Options) ->
             {Key, Value} = case Entry of
                 {K, V} when is_atom(K); is_binary(K) -> {known(K), V};
                 K when is_atom(K) -> {known(K), true};
-                Other -> fail("~ts: an option is {name, value}; got ~ts", [Where, show(Other)])
+                Other -> fail("~ts: an option is {name, value}; got ~ts", [Where, kind_of(Other)])
             end,
             case Map of
                 #{Key := _} -> fail("~ts is given twice; leave one of them out", [Key]);
@@ -185,13 +205,13 @@ to_map(Options, Where) when is_list(Options) ->
             end
         end, #{}, Options);
 to_map(Other, Where) ->
-    fail("~ts: a keyword list, a proplist or a map is wanted; got ~ts", [Where, show(Other)]).
+    fail("~ts: a keyword list, a proplist or a map is wanted; got ~ts", [Where, kind_of(Other)]).
 
 proper(List, Where) ->
     try length(List) of
         _ -> ok
     catch
-        error:badarg -> fail("~ts: an improper list: ~ts", [Where, show(List)])
+        error:badarg -> fail("~ts: an improper list", [Where])
     end.
 
 known(Key) when is_binary(Key) ->
@@ -216,7 +236,7 @@ dist(Options) ->
         {Given, GivenOptions} when is_atom(Given) -> {Given, to_map(GivenOptions, "dist")};
         Given when is_atom(Given) -> {Given, #{}};
         Other -> fail("dist takes a module of the behaviour rendez_dist, or {Module, Options}; got ~ts",
-                      [show(Other)])
+                      [kind_of(Other)])
     end,
     case exports(Module, [{init, 1}, {members, 1}, {connect, 2}, {disconnect, 2}]) of
         true -> {Module, DistOptions};
@@ -238,7 +258,7 @@ via(List) when is_list(List) ->
         false -> List
     end;
 via(Other) ->
-    fail("via takes a provider, {Provider, Options} or a list of them; got ~ts", [show(Other)]).
+    fail("via takes a provider, {Provider, Options} or a list of them; got ~ts", [kind_of(Other)]).
 
 %% A native provider stays as it is; of a module, the native side learns the name only.
 split(Entry, Count, {Providers, Flat}) ->
@@ -249,6 +269,9 @@ split(Entry, Count, {Providers, Flat}) ->
     case kind(Kind) of
         native ->
             {Entry, {Providers, Flat}};
+        {module, _} when ?IS_OFF(Given) ->
+            %% The native side says that it is left out.
+            {{external, Given}, {Providers, Flat}};
         {module, Module} ->
             {Own, Rest} = case Given of
                 none when Count =:= 1 ->
@@ -371,8 +394,21 @@ show_module(Module) when is_binary(Module) ->
     end;
 show_module(Module) -> show_module(atom_to_binary(Module)).
 
+%% The value of an option that is no secret.
 show(Term) -> io_lib:format("~0tP", [Term, 12]).
+
+%% Of a value that may be, or may hold, a secret.
+kind_of(Term) when is_integer(Term) -> "a whole number";
+kind_of(Term) when is_float(Term) -> "a number";
+kind_of(Term) when is_atom(Term) -> "an atom";
+kind_of(Term) when is_binary(Term) -> "text";
+kind_of(Term) when is_map(Term) -> "a map";
+kind_of(Term) when is_list(Term) -> "a list";
+kind_of(Term) when is_tuple(Term) -> io_lib:format("a tuple of ~b", [tuple_size(Term)]);
+kind_of(_) -> "a term of another kind".
+
+text(Format, Arguments) -> unicode:characters_to_binary(io_lib:format(Format, Arguments)).
 
 -spec fail(string(), [term()]) -> no_return().
 fail(Format, Arguments) ->
-    throw({?MODULE, unicode:characters_to_binary(io_lib:format(Format, Arguments))}).
+    throw({?MODULE, text(Format, Arguments)}).

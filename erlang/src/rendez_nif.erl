@@ -12,7 +12,7 @@
 -module(rendez_nif).
 
 -export([start/2, stop/1, observe/3, report/2, status/2, refresh/1]).
--export([check/1, resolve/3, look_up/3, providers/0, is_provider/1, cluster_options/0, version/0]).
+-export([check/1, resolve/3, look_up/3, providers/0, is_provider/1, cluster_options/0, public_options/0, version/0]).
 
 -export_type([handle/0, tag/0, options/0, observation/0, report/0]).
 
@@ -118,6 +118,10 @@ is_provider(_Word) -> ?NOT_LOADED.
 %% @doc The options of a cluster that belong to no provider.
 -spec cluster_options() -> [atom()].
 cluster_options() -> ?NOT_LOADED.
+
+%% @doc The options, of a cluster and of its providers, whose values are no secrets. Of all others nothing must be shown.
+-spec public_options() -> [atom()].
+public_options() -> ?NOT_LOADED.
 
 %% @doc The version of the library.
 -spec version() -> binary().

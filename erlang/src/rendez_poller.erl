@@ -21,7 +21,9 @@
                 handle :: rendez_nif:handle(),
                 timer :: reference() | undefined,
                 lookup :: {pid(), reference(), reference()} | undefined,
-                inner = none :: none | {ok, term()},
+                %% What gives the state of the module: a function, since the state may hold a secret, and this process's
+                %% state gets into reports.
+                inner = none :: none | fun(() -> term()),
                 served :: pid() | undefined,
                 failures = 0 :: non_neg_integer()}).
 
@@ -81,10 +83,10 @@ handle_info({'DOWN', Monitor, process, Pid, Reason}, #state{lookup = {Pid, Monit
     case Reason of
         {done, {ok, Names, Inner}} -> answered(Names, State#state{inner = Inner});
         {done, {error, Message, Inner}} -> failed("~ts", [Message], State#state{inner = Inner});
-        _ -> failed("the lookup ended with ~0tP", [Reason, 12], State#state{inner = none})
+        _ -> failed("the lookup ended with ~ts", [print(Reason, texts(State))], State#state{inner = none})
     end;
 handle_info({'EXIT', Pid, Reason}, #state{served = Pid} = State) ->
-    failed("its process ended: ~0tP", [Reason, 12], State#state{served = undefined});
+    failed("its process ended: ~ts", [print(Reason, texts(State))], State#state{served = undefined});
 handle_info({'EXIT', _, normal}, State) ->
     {noreply, State};
 handle_info({'EXIT', _, Reason}, State) ->
@@ -117,69 +119,75 @@ look(#state{provider = #{module := Module, options := Sealed, timeout := Timeout
             Next
     end.
 
+%% The options are in no message, nor what the module made of them in a reason to exit.
 lookup(Module, Options, Inner) ->
+    Texts = rendez_secret:texts(Options),
     Stateful = erlang:function_exported(Module, peers, 1),
     try
         case Stateful of
-            true -> stateful(Module, Options, Inner);
-            false -> poll(Module)
+            true -> stateful(Module, Options, Inner, Texts);
+            false -> poll(Module, Texts)
         end
     catch
         Class:Reason:Stack ->
-            {error, text("~ts crashed: ~ts~ts", [show(Module), crash(Class, Reason), where(Stack)]), none}
+            {error, text("~ts crashed: ~ts~ts", [show(Module), crash(Class, Reason, Texts), where(Stack)]), none}
     end.
 
-poll(Module) ->
-    case names(Module:poll()) of
+poll(Module, Texts) ->
+    case names(Module:poll(), Texts) of
         {ok, Names} -> {ok, Names, none};
         {error, What} -> {error, text("~ts:poll/0 ~ts", [show(Module), What]), none}
     end.
 
-stateful(Module, Options, none) ->
+stateful(Module, Options, none, Texts) ->
     case Module:init(Options) of
-        {ok, Inner} -> stateful(Module, Options, {ok, Inner});
-        {error, Reason} -> {error, text("~ts:init/1 failed: ~ts", [show(Module), reason(Reason)]), none};
-        Other -> {error, text("~ts:init/1 has to return {ok, State} or {error, Reason}; it returned ~0tP",
-                              [show(Module), Other, 12]), none}
+        {ok, Inner} -> stateful(Module, Options, fun() -> Inner end, Texts);
+        {error, Reason} -> {error, text("~ts:init/1 failed: ~ts", [show(Module), reason(Reason, Texts)]), none};
+        Other -> {error, text("~ts:init/1 has to return {ok, State} or {error, Reason}; it returned ~ts",
+                              [show(Module), print(Other, Texts)]), none}
     end;
-stateful(Module, _Options, {ok, Inner}) ->
-    case Module:peers(Inner) of
+stateful(Module, _Options, Inner, Texts) ->
+    case Module:peers(Inner()) of
         {ok, Peers, Next} ->
-            case names(Peers) of
-                {ok, Names} -> {ok, Names, {ok, Next}};
-                {error, What} -> {error, text("~ts:peers/1 ~ts", [show(Module), What]), {ok, Next}}
+            case names(Peers, Texts) of
+                {ok, Names} -> {ok, Names, fun() -> Next end};
+                {error, What} -> {error, text("~ts:peers/1 ~ts", [show(Module), What]), fun() -> Next end}
             end;
         {error, Reason, Next} ->
-            {error, text("~ts:peers/1 failed: ~ts", [show(Module), reason(Reason)]), {ok, Next}};
+            {error, text("~ts:peers/1 failed: ~ts", [show(Module), reason(Reason, Texts)]), fun() -> Next end};
         Other ->
-            {error, text("~ts:peers/1 has to return {ok, Peers, State} or {error, Reason, State}; it returned ~0tP",
-                         [show(Module), Other, 12]), none}
+            {error, text("~ts:peers/1 has to return {ok, Peers, State} or {error, Reason, State}; it returned ~ts",
+                         [show(Module), print(Other, Texts)]), none}
     end.
 
+texts(#state{provider = #{options := Sealed}}) -> rendez_secret:texts(rendez_secret:open(Sealed)).
+
+print(Term, Texts) -> io_lib:format("~0tP", [rendez_secret:redact(Term, Texts), 12]).
+
 %% A module's error is often a sentence already.
-reason(Reason) when is_binary(Reason) ->
-    case unicode:characters_to_list(Reason) of
+reason(Reason, Texts) when is_binary(Reason) ->
+    case unicode:characters_to_list(rendez_secret:redact(Reason, Texts)) of
         Text when is_list(Text) -> Text;
-        _ -> io_lib:format("~0p", [Reason])
+        _ -> print(Reason, Texts)
     end;
-reason(Reason) ->
+reason(Reason, Texts) ->
     case is_list(Reason) andalso Reason =/= [] andalso io_lib:printable_unicode_list(Reason) of
-        true -> Reason;
-        false -> io_lib:format("~0tP", [Reason, 12])
+        true -> rendez_secret:redact(Reason, Texts);
+        false -> print(Reason, Texts)
     end.
 
 show(Module) -> rendez_config:show_module(Module).
 
 %% An exception of Elixir's is a map in Erlang's eyes. Its message is for people.
-crash(error, #{'__exception__' := true, '__struct__' := Struct} = Exception) ->
+crash(error, #{'__exception__' := true, '__struct__' := Struct} = Exception, Texts) ->
     try
         Message = apply(binary_to_atom(<<"Elixir.Exception">>), message, [Exception]),
-        [show(Struct), ": ", Message]
+        [show(Struct), ": ", rendez_secret:redact(Message, Texts)]
     catch
         _:_ -> show(Struct)
     end;
-crash(Class, Reason) ->
-    io_lib:format("~ts:~0tP", [Class, Reason, 12]).
+crash(Class, Reason, Texts) ->
+    [atom_to_binary(Class), ":", print(Reason, Texts)].
 
 %% Where it crashed, without the arguments: one of them may be a secret.
 where([{Module, Function, Arguments, _} | _]) when is_list(Arguments) ->
@@ -189,36 +197,36 @@ where([{Module, Function, Arity, _} | _]) ->
 where(_) ->
     "".
 
-names(Peers) when is_list(Peers) -> names(Peers, []);
-names(Other) -> {error, text("has to return a list of node names; it returned ~0tP", [Other, 12])}.
+names(Peers, Texts) when is_list(Peers) -> names(Peers, [], Texts);
+names(Other, Texts) -> {error, text("has to return a list of node names; it returned ~ts", [print(Other, Texts)])}.
 
-names([], Names) ->
+names([], Names, _) ->
     {ok, lists:reverse(Names)};
-names([Peer | Rest], Names) when is_atom(Peer), Peer =/= nil, Peer =/= undefined ->
-    names(Rest, [atom_to_binary(Peer) | Names]);
-names([Peer | Rest], Names) when is_binary(Peer) ->
-    names(Rest, [Peer | Names]);
-names([Peer | Rest], Names) when is_list(Peer), Peer =/= [] ->
+names([Peer | Rest], Names, Texts) when is_atom(Peer), Peer =/= nil, Peer =/= undefined ->
+    names(Rest, [atom_to_binary(Peer) | Names], Texts);
+names([Peer | Rest], Names, Texts) when is_binary(Peer) ->
+    names(Rest, [Peer | Names], Texts);
+names([Peer | Rest], Names, Texts) when is_list(Peer), Peer =/= [] ->
     try unicode:characters_to_binary(Peer) of
-        Name when is_binary(Name) -> names(Rest, [Name | Names]);
-        _ -> not_a_name(Peer)
+        Name when is_binary(Name) -> names(Rest, [Name | Names], Texts);
+        _ -> not_a_name(Peer, Texts)
     catch
-        error:_ -> not_a_name(Peer)
+        error:_ -> not_a_name(Peer, Texts)
     end;
-names([Peer | _], _) ->
-    not_a_name(Peer);
-names(_, _) ->
+names([Peer | _], _, Texts) ->
+    not_a_name(Peer, Texts);
+names(_, _, _) ->
     {error, <<"has to return a list of node names; it returned an improper list">>}.
 
-not_a_name(Peer) ->
-    {error, text("has to return node names, which are atoms, binaries or strings; one is ~0tP", [Peer, 12])}.
+not_a_name(Peer, Texts) ->
+    {error, text("has to return node names, which are atoms, binaries or strings; one is ~ts", [print(Peer, Texts)])}.
 
 %%% What came of it
 
 answered(Names, #state{provider = #{name := Name, interval := Interval}, handle = Handle} = State) ->
     case rendez_nif:observe(Handle, Name, {snapshot, Names}) of
         ok -> {noreply, again(Interval, State#state{failures = 0})};
-        {error, Message} -> failed("~ts", [Message], State)
+        {error, Message} -> failed("~ts", [rendez_secret:redact(Message, texts(State))], State)
     end.
 
 failed(Format, Arguments, #state{provider = #{name := Name, interval := Interval}, handle = Handle,
@@ -254,10 +262,11 @@ serve(Options, #state{provider = #{module := Module}} = State) ->
         {ok, Pid, _} when is_pid(Pid) -> {ok, State#state{served = Pid}};
         %% Someone else looks after it.
         {error, {already_started, _}} -> {ok, State};
-        Other -> {error, text("~ts did not start: ~0tP", [show(Module), Other, 12]), State}
+        Other -> {error, text("~ts did not start: ~ts", [show(Module), print(Other, texts(State))]), State}
     catch
         Class:Reason:Stack ->
-            {error, text("~ts did not start: ~ts~ts", [show(Module), crash(Class, Reason), where(Stack)]), State}
+            {error, text("~ts did not start: ~ts~ts",
+                         [show(Module), crash(Class, Reason, texts(State)), where(Stack)]), State}
     end.
 
 start_served(Module, Options) ->

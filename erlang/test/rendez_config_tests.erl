@@ -16,16 +16,20 @@ a_module_in_every_form_test_() ->
                  interval => 250, timeout => 10_000, serves => false},
     Own = [{colour, red}, {interval, "250ms"}],
     [?_assertMatch({ok, #{providers := [Expected], native := #{via := [{external, <<"rendez_test_provider">>}]}}},
-                   rendez_config:cluster(Options))
+                   opened(rendez_config:cluster(Options)))
      || Options <- [[{via, rendez_test_provider} | Own],
                     maps:from_list([{<<"via">>, rendez_test_provider} | Own]),
                     [{via, {rendez_test_provider, Own}}],
                     [{via, [{rendez_test_provider, Own}]}],
                     #{via => #{rendez_test_provider => maps:from_list(Own)}}]].
 
+%% What a module is given may be a secret, and is sealed.
+opened({ok, #{providers := [#{options := Sealed} = Provider]} = Config}) ->
+    {ok, Config#{providers := [Provider#{options := rendez_secret:open(Sealed)}]}}.
+
 flat_options_of_a_module_are_not_the_clusters_test() ->
     {ok, #{providers := [#{options := Own}], native := Native}} =
-        rendez_config:cluster([{via, rendez_test_provider}, {colour, red}, {max_nodes, 7}]),
+        opened(rendez_config:cluster([{via, rendez_test_provider}, {colour, red}, {max_nodes, 7}])),
     ?assertEqual(#{colour => red}, Own),
     ?assertEqual(#{max_nodes => 7, via => [{external, <<"rendez_test_provider">>}]}, Native).
 
@@ -96,3 +100,35 @@ secrets_are_sealed_test() ->
     ?assertEqual(nomatch, string:find(io_lib:format("~p", [Spec]), "monster")),
     {ok, Config} = rendez_config:cluster([{via, rendez_test_provider}, {secret, "monster"}]),
     ?assertEqual(nomatch, string:find(io_lib:format("~p", [Config]), "monster")).
+
+whatever_is_sealed_is_the_same_when_opened_test_() ->
+    Secret = {secret, "monster"},
+    [?_test(begin
+         Sealed = rendez_secret:seal(Options),
+         ?assertEqual(nomatch, string:find(io_lib:format("~p", [Sealed]), "monster")),
+         ?assertEqual(Options, rendez_secret:open(Sealed)),
+         ?assertEqual(Sealed, rendez_secret:seal(Sealed))
+     end)
+     || Options <- [[{via, Via}, Secret] || Via <- [multicast, "multicast", <<"udp">>, [multicast], {multicast, [Secret]},
+                                                    [{multicast, [Secret]}, dns], #{multicast => #{secret => "monster"}},
+                                                    #{<<"mutlicast">> => [Secret]}, "https://monster@h", {monster, 1, 2},
+                                                    [rendez_test_provider], {rendez_test_provider, [{path, "monster"}]},
+                                                    [{dns, [Secret | "monster"]}], nil, ignore, 7]]
+            ++ [[{via, rendez_test_provider}, {path, "monster"}],
+                [{dist, {lists, [{a, "monster"}]}}], [{dist, lists}], #{dist => {lists, #{1 => "monster"}}},
+                [{clusters, [{x, [Secret]}, [{name, y}, Secret]]}], [{clusters, #{x => [Secret]}}], [{clusters, "monster"}],
+                "monster", <<"monster">>, #{1 => "monster"}, [Secret | "monster"], [{"monster", 1}], [{a, "monster", 2}], []]].
+
+what_is_no_secret_stays_readable_test() ->
+    Options = [{name, x}, {via, {dns, [{dns_name, "a.test"}]}}, {max_nodes, 7}, {<<"accept">>, "a@*"}, {dist, lists}],
+    ?assertEqual(Options, rendez_secret:seal(Options)).
+
+secrets_are_taken_out_of_terms_in_every_form_test_() ->
+    Texts = rendez_secret:texts(#{token => "monster", url => <<"https://me:hush@h/names?key=k3y">>, code => 123_456,
+                                  header => "Authorization: Bearer b34r3r", flag => true, path => "/etc/peers"}),
+    [?_assertEqual({Term, Shown}, {Term, lists:flatten(io_lib:format("~0tp", [rendez_secret:redact(Term, Texts)]))})
+     || {Term, Shown} <- [{"a monster b", "\"a ... b\""}, {<<"monster">>, "<<\"...\">>"}, {monster, "'...'"},
+                          {{error, [<<"monster">>, "hush"]}, "{error,[<<\"...\">>,\"...\"]}"},
+                          {#{monster => 123_456}, "#{'...' => '...'}"}, {[a | monster], "[a|'...']"},
+                          {<<"no b34r3r for k3y">>, "<<\"no ... for ...\">>"}, {<<"/etc/peers">>, "<<\"/etc/peers\">>"},
+                          {{true, 7, []}, "{true,7,[]}"}]].

@@ -7,7 +7,10 @@ off() ->
     [[{via, ignore}], [{via, nil}], [{via, undefined}], #{<<"via">> => <<"ignore">>}, [{via, [ignore]}],
      [{via, dns}, {dns_name, nil}], [{via, dns}, {dns_name, ignore}, {app_name, "shop"}],
      [{via, {dns, [{dns_name, undefined}]}}], [{via, [{dns, #{dns_name => nil}}]}],
-     [{via, ignore}, {dns_name, "shop.test"}]].
+     [{via, ignore}, {dns_name, "shop.test"}],
+     [{via, [{dns, ignore}]}], [{via, [{dns, nil}]}], [{via, {dns, undefined}}], [{via, #{dns => ignore}}],
+     [{via, [{multicast, nil}, {dns, ignore}]}], [{via, {http, ignore}}], [{via, [{<<"dns">>, <<"ignore">>}]}],
+     [{via, {rendez_test_provider, ignore}}], [{via, [{rendez_test_stateful, nil}, {dns, nil}]}]].
 
 off_switch_test_() ->
     [?_assertEqual(ignore, rendez:start_link(Options)) || Options <- off()].
@@ -36,4 +39,18 @@ an_empty_text_is_a_mistake_test_() ->
     [fun() ->
          {error, {invalid_options, Message}} = rendez:start_link(Options),
          ?assertMatch({_, _}, binary:match(Message, <<"give nil or :ignore">>))
-     end || Options <- [[{via, dns}, {dns_name, <<>>}], [{via, {dns, [{dns_name, <<" ">>}]}}]]].
+     end || Options <- [[{via, dns}, {dns_name, <<>>}], [{via, {dns, [{dns_name, <<" ">>}]}}],
+                        %% Erlang's empty text is the empty list.
+                        [{via, dns}, {dns_name, ""}], [{via, ""}], [{via, {file, #{path => ""}}}],
+                        [{via, subnet}, {cidr, ""}]]].
+
+a_list_of_nodes_may_be_empty_test() ->
+    {ok, []} = rendez:resolve([{via, list}, {node_list, []}]).
+
+one_provider_of_several_is_left_out_test() ->
+    Nodes = {list, [{node_list, ["a@127.0.0.1"]}]},
+    ?assertEqual({ok, [<<"a@127.0.0.1">>]}, rendez:resolve([{via, [{dns, ignore}, Nodes]}])),
+    ?assertEqual({ok, [<<"a@127.0.0.1">>]}, rendez:resolve([{via, [Nodes, {rendez_test_provider, nil}]}])),
+    ?assertMatch({ok, [#{name := y}]},
+                 rendez_config:clusters([{clusters, [{x, nil}, {y, [{via, self}]}, {z, ignore}]}])),
+    ?assertEqual({ok, []}, rendez_config:clusters([{clusters, nil}])).

@@ -35,7 +35,7 @@ the_state_is_kept_and_begins_afresh_after_a_crash_test() ->
     stop(Poller).
 
 an_init_that_fails_is_told_test() ->
-    {_, _, Tag} = Poller = poller(rendez_test_stateful, [{fails, "no luck today"}]),
+    {_, _, Tag} = Poller = poller(rendez_test_stateful, [{fails, true}]),
     #{message := Message} = event(Tag, provider_failed),
     ?assertNotEqual({nomatch, Message}, {string:find(Message, "no luck today"), Message}),
     stop(Poller).

@@ -8,8 +8,8 @@
 init(#{reporter := Reporter} = Options) ->
     Reporter ! {init, Options},
     {ok, {0, Reporter}};
-init(#{fails := Reason}) ->
-    {error, Reason}.
+init(#{fails := true}) ->
+    {error, "no luck today"}.
 
 peers({Count, Reporter}) ->
     Reporter ! {peers, Count},

@@ -106,6 +106,11 @@ pub fn start(args: &LogArgs, default: &str) -> Result<(), Failure> {
         }
         _ => filter,
     };
+    // The signer traces what it signs, and with it session tokens: nobody can want that.
+    let filter = match "aws_sigv4=info".parse() {
+        Ok(quiet) => filter.add_directive(quiet),
+        Err(_) => filter,
+    };
     let format = args.format()?;
     let notice = move |lost| match format {
         Format::Text => format!("rendez: {lost} log lines could not be written and are lost\n"),

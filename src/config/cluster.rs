@@ -390,7 +390,7 @@ fn command(section: &mut Section) -> CommandConfig {
 }
 
 fn http(section: &mut Section) -> HttpConfig {
-    let mut config = HttpConfig::new(section.text("url").unwrap_or_default());
+    let mut config = HttpConfig::new(section.url("url").unwrap_or_default());
     config.token = section.secret("token");
     config.header = section.secret("header");
     config.cacert = section.path("cacert");
@@ -411,7 +411,7 @@ fn kubernetes(section: &mut Section) -> KubernetesConfig {
         kubeconfig: section.path("kubeconfig"),
         context: section.text("context"),
         service_account: section.path("service_account"),
-        api_server: section.text("api_server"),
+        api_server: section.url("api_server"),
         ..KubernetesConfig::default()
     };
     config.lookup = match section.choice("lookup") {
@@ -441,7 +441,7 @@ fn ec2(section: &mut Section) -> Ec2Config {
         tags: filters(section.pairs("tags")),
         filters: filters(section.pairs("filters")),
         app_name: section.text("app_name"),
-        endpoint: section.text("endpoint"),
+        endpoint: section.url("endpoint"),
         ..Ec2Config::default()
     };
     config.host_type = match section.choice("host_type") {
@@ -463,7 +463,7 @@ fn rancher(section: &mut Section) -> RancherConfig {
         app_name: section.text("app_name"),
         ..RancherConfig::default()
     };
-    set(&mut config.endpoint, section.text("endpoint"));
+    set(&mut config.endpoint, section.url("endpoint"));
     set(&mut config.interval, section.span("interval"));
     set(&mut config.keep_for, section.span("keep_for"));
     set(&mut config.timeout, section.span("timeout"));

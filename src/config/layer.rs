@@ -120,7 +120,7 @@ impl Layer {
                 at: "the configuration".into(),
                 takes: "options by name, for example [via: :dns, dns_name: \"myapp.internal\"]"
                     .into(),
-                got: value.shown(),
+                got: value.kind().into(),
             });
             return layer;
         };
@@ -334,7 +334,7 @@ impl Layer {
                 for item in items {
                     match item {
                         Value::List(_) if item.text().is_none() => {
-                            self.refuse_via("via", item.shown())
+                            self.refuse_via("via", item.kind().into())
                         }
                         _ if item.text().is_some_and(|text| text == IGNORE) => self.turn_off(item),
                         // A word in a list cannot have its options beside it.
@@ -349,9 +349,9 @@ impl Layer {
             }
             Value::Tuple(items) => match items.as_slice() {
                 [word, options] => self.read_pair(word, options),
-                _ => self.refuse_via("via", via.shown()),
+                _ => self.refuse_via("via", via.kind().into()),
             },
-            _ => self.refuse_via("via", via.shown()),
+            _ => self.refuse_via("via", via.kind().into()),
         }
     }
 
@@ -361,7 +361,7 @@ impl Layer {
             match options.text() {
                 _ if is_off(options) => self.turn_off(options),
                 Some(module) => self.choose_in_list(Kind::External(module), None),
-                None => self.refuse_via("via.external", options.shown()),
+                None => self.refuse_via("via.external", options.kind().into()),
             }
             return;
         }
@@ -386,9 +386,7 @@ impl Layer {
         }
         let mut entries = Vec::new();
         // What a module of the user's is given is its own affair.
-        if let (Kind::Known(_), Some(options)) = (&kind, options)
-            && !options.is_absent()
-        {
+        if let (Kind::Known(_), Some(options)) = (&kind, options) {
             match options.table() {
                 Some(given) => {
                     entries.extend(given.iter().map(|(name, value)| Entry {
@@ -400,7 +398,7 @@ impl Layer {
                 None => self.problems.push(Problem::Refused {
                     at: place.of("").trim_end_matches('.').to_owned(),
                     takes: "options by name, or an empty list".into(),
-                    got: options.shown(),
+                    got: options.kind().into(),
                 }),
             }
         }
@@ -413,7 +411,7 @@ impl Layer {
 
     fn provider(&mut self, word: &Value, at: &str) -> Option<Kind<String>> {
         let Some(text) = word.text() else {
-            self.refuse_via(at, word.shown());
+            self.refuse_via(at, word.kind().into());
             return None;
         };
         if let Some(group) = group_of(&text) {
@@ -428,7 +426,8 @@ impl Layer {
             .copied();
         let got = match nearest(&text, words) {
             Some(meant) => format!("{}, did you mean {meant}?", word.shown()),
-            None => word.shown(),
+            None if is_word(&text) => word.shown(),
+            None => word.kind().into(),
         };
         self.refuse_via(at, got);
         None
@@ -445,6 +444,13 @@ impl Layer {
             got,
         });
     }
+}
+
+/// Whether a text that stands where a provider should may be shown. A URL or a secret in the wrong place may not.
+fn is_word(text: &str) -> bool {
+    const LONGEST_NAME: usize = 20;
+    let is_name = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '-' | '.');
+    text.len() <= LONGEST_NAME && text.chars().all(is_name)
 }
 
 /// What `via` is where there is to be no cluster; `nil` and `undefined` say the same.

@@ -444,7 +444,7 @@ pub const PROVIDERS: &[Group] = &[
         options: &[
             Opt {
                 name: "url",
-                takes: Takes::Text,
+                takes: Takes::Url,
                 default: Required,
                 doc: "The URL: https or http. It gives a name a line, a JSON array of names, or a JSON object with such an array as nodes.",
                 example: "https://peers.internal/myapp",
@@ -584,7 +584,7 @@ pub const PROVIDERS: &[Group] = &[
             },
             Opt {
                 name: "api_server",
-                takes: Takes::Text,
+                takes: Takes::Url,
                 default: Words("what the kubeconfig or the pod's environment says"),
                 doc: "The URL of the API server.",
                 example: "https://kubernetes.default.svc",
@@ -649,7 +649,7 @@ pub const PROVIDERS: &[Group] = &[
             },
             Opt {
                 name: "endpoint",
-                takes: Takes::Text,
+                takes: Takes::Url,
                 default: Words(
                     "AWS_ENDPOINT_URL_EC2, AWS_ENDPOINT_URL, or the region's, in this order",
                 ),
@@ -701,7 +701,7 @@ pub const PROVIDERS: &[Group] = &[
             },
             Opt {
                 name: "endpoint",
-                takes: Takes::Text,
+                takes: Takes::Url,
                 default: Value("http://rancher-metadata"),
                 doc: "Where Rancher's metadata is.",
                 example: "http://169.254.169.250",
@@ -756,6 +756,23 @@ fn snake_case(module: &str) -> Option<String> {
         }
     }
     Some(snake)
+}
+
+/// The names of the options that are no secrets: of all that take one of that name, none [is](Takes::is_secret).
+///
+/// What is secret is said here, by what an option takes, and nowhere else.
+pub fn public() -> impl Iterator<Item = &'static str> {
+    let all = || {
+        let of_providers = PROVIDERS.iter().flat_map(|group| group.options);
+        of_providers.chain(CLUSTER)
+    };
+    let is_public = move |name| {
+        all()
+            .filter(|option| option.name == name)
+            .all(|option| !option.takes.is_secret())
+    };
+    let names: std::collections::BTreeSet<_> = all().map(|option| option.name).collect();
+    names.into_iter().filter(move |name| is_public(*name))
 }
 
 /// The options of the cluster, which stand beside `via`.

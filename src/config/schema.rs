@@ -54,6 +54,8 @@ pub enum Takes {
     Removal,
     /// One text.
     Text,
+    /// A URL. Its user, password, path and query may be credentials.
+    Url,
     /// The path of a file.
     Path,
     /// A program and its arguments.
@@ -85,7 +87,7 @@ pub enum Takes {
         /// The port where none is given.
         port: u16,
     },
-    /// A secret text, of which nothing is ever shown.
+    /// A secret text.
     Secret,
 }
 
@@ -110,6 +112,7 @@ impl Takes {
                 r#"keep, or {disconnect, grace_ms} with a whole number of milliseconds, as text "disconnect:30s""#.into()
             }
             Self::Text => "text".into(),
+            Self::Url => "a URL, https://host or http://host".into(),
             Self::Path => "the path of a file".into(),
             Self::Command => {
                 "a program and its arguments: a list of texts, or one text, with spaces between and quotes around a text with spaces".into()
@@ -147,6 +150,7 @@ impl Takes {
             Self::Span | Self::SpanOrZero => "SPAN",
             Self::Removal => "keep|disconnect:SPAN",
             Self::Text | Self::Texts => "TEXT",
+            Self::Url => "URL",
             Self::Path => "FILE",
             Self::Command => "COMMAND",
             Self::Pairs => "NAME=VALUE",
@@ -160,6 +164,13 @@ impl Takes {
             Self::Nameservers | Self::Endpoints { .. } => "ADDRESS[:PORT]",
             Self::Secret => "SECRET",
         }
+    }
+
+    /// Whether a value is, or may hold, a secret. Nothing of such a value is shown: not in an error, a report, the log,
+    /// the status or a debug print. The Erlang side seals these values, and those of options that are not in the table.
+    #[must_use]
+    pub fn is_secret(self) -> bool {
+        matches!(self, Self::Secret | Self::Url | Self::Command)
     }
 
     /// Whether several values add up, so that the flag can be repeated.

@@ -18,7 +18,7 @@ use crate::cluster::{OnRemoved, Pattern};
 use crate::discovery::multicast::{InterfaceChoice, InvalidInterface};
 use crate::discovery::subnet::range::Cidr;
 use crate::name::NodeName;
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretUrl};
 
 /// An option as it was given.
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ pub(super) fn empty_text(place: &Place) -> String {
 /// How the one who gave nothing can say that he means it.
 pub(super) fn off_switch(place: &Place) -> &'static str {
     // A command that was told to look is to look: only a configuration can say that there is no cluster.
-    let off = match place {
+    match place {
         Place::Tree(_) => "; to start without a cluster, give nil or :ignore",
         _ => "",
     }
@@ -180,10 +180,10 @@ impl Section {
             reader(&entry.value, option.takes)
         };
         read.map_err(|why| {
-            let got = match (why, option.takes) {
-                (None, Takes::Secret) => entry.value.kind().to_owned(),
-                (None, _) => entry.value.shown(),
-                (Some(why), _) => why,
+            let got = match why {
+                None if option.takes.is_secret() => entry.value.kind().to_owned(),
+                None => entry.value.shown(),
+                Some(why) => why,
             };
             self.problems.push(Problem::Refused {
                 at: entry.at.clone(),
@@ -262,6 +262,17 @@ impl Section {
         )
     }
 
+    pub fn url(&mut self, name: &str) -> Option<SecretUrl> {
+        self.read(
+            name,
+            |takes| takes == Takes::Url,
+            |value, _| {
+                let text = value.text().filter(|text| !text.is_empty());
+                text.map(SecretUrl::from).ok_or(None)
+            },
+        )
+    }
+
     pub fn path(&mut self, name: &str) -> Option<PathBuf> {
         self.read(
             name,
@@ -280,9 +291,8 @@ impl Section {
             |value, _| {
                 let words = match value.text() {
                     // Without what a shell would do to `$`, `*` or `|`: there is no shell.
-                    Some(text) => shlex::split(&text).ok_or_else(|| {
-                        Some(format!("{text:?}, in which a quote does not close"))
-                    })?,
+                    Some(text) => shlex::split(&text)
+                        .ok_or_else(|| Some("text in which a quote does not close".to_owned()))?,
                     None => match value {
                         Value::List(items) => items
                             .iter()

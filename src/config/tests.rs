@@ -1037,3 +1037,134 @@ mod layers {
         assert!(message.contains("--dns-name is missing"), "{message}");
     }
 }
+
+/// Every shape that a value can have, each with the text in it.
+fn shapes(text: &str) -> Vec<Value> {
+    vec![
+        text.into(),
+        word(text),
+        charlist(text),
+        Value::Binary([text.as_bytes(), &[0xff]].concat()),
+        list([text.into(), text.into()]),
+        list([charlist(text)]),
+        tuple([word(text), Value::Int(7)]),
+        table([(text, text.into())]),
+        table([("a", table([("b", text.into())]))]),
+    ]
+}
+
+#[test]
+fn no_form_of_a_secret_option_is_in_an_error_or_a_debug_print() {
+    const TEXTS: [&str; 5] = [
+        "monster",
+        "https://monster:monster@127.0.0.1:1/monster?key=monster",
+        "X-Key: monster",
+        "sh -c 'monster",
+        "htp://monster@host",
+    ];
+    let context = crate::discovery::Context {
+        own: "a@127.0.0.1".parse().ok(),
+        cookie: Some(crate::Secret::new("monster")),
+    };
+    let mut tried = 0;
+    for group in PROVIDERS {
+        let secrets = group
+            .options
+            .iter()
+            .filter(|option| option.takes.is_secret());
+        for option in secrets {
+            for (text, value) in TEXTS
+                .into_iter()
+                .flat_map(|text| shapes(text).into_iter().map(move |value| (text, value)))
+            {
+                tried += 1;
+                let mut options = vec![(option.name.to_owned(), value.clone())];
+                let others = group
+                    .options
+                    .iter()
+                    .filter(|other| other.name != option.name);
+                options.extend(
+                    others
+                        .filter(|other| other.default == Unless::Required || other.name == "tags")
+                        .map(|other| (other.name.to_owned(), other.example.into())),
+                );
+                let nested = table([("via", table([(group.name, Value::Table(options.clone()))]))]);
+                options.push(("via".to_owned(), word(group.name)));
+                let flat = Value::Table(options);
+                let misspelt = table([("via", word(group.name)), ("secrt", value.clone())]);
+                let misplaced = table([("via", tuple([word(group.name), value.clone()]))]);
+                let as_via = table([("via", value.clone())]);
+                let in_a_list = table([("via", list([word(group.name), value]))]);
+                let mut given = vec![nested, flat, misspelt, misplaced];
+                // One word where a provider should stand is taken for a misspelt one, and shown.
+                if text != "monster" {
+                    given.extend([as_via, in_a_list]);
+                }
+                for given in given {
+                    let mut shown = format!("{given:?}");
+                    // A key is no value: no option has the name of a secret.
+                    shown = shown.replace("\"monster\"", "");
+                    match read(given) {
+                        Ok(config) => {
+                            shown += &format!("{config:?}");
+                            let built = config
+                                .via
+                                .iter()
+                                .map(|via| crate::discovery::build(via, &context));
+                            shown.extend(built.filter_map(|built| Some(built.err()?.to_string())));
+                        }
+                        Err(error) => shown += &format!("{error} {error:?}"),
+                    }
+                    let named = |problem: &str| problem.contains("monster");
+                    assert!(!named(&without_names(&shown)), "{}: {shown}", option.name);
+                }
+            }
+        }
+    }
+    assert!(tried > 200, "{tried}");
+}
+
+/// What is said of a key that no option has: the key, which the user took for a name.
+fn without_names(shown: &str) -> String {
+    shown
+        .replace("via.monster", "")
+        .replace("monster: there is no such option", "")
+}
+
+#[test]
+fn what_is_called_like_a_secret_is_one() {
+    let public: Vec<_> = super::options::public().collect();
+    for group in PROVIDERS {
+        for option in group.options {
+            let sounds = [
+                "secret",
+                "token",
+                "password",
+                "header",
+                "cookie",
+                "url",
+                "credential",
+            ]
+            .iter()
+            .any(|word| option.name.contains(word));
+            assert!(!sounds || option.takes.is_secret(), "{}", option.name);
+            assert_eq!(
+                public.contains(&option.name),
+                !option.takes.is_secret(),
+                "{}",
+                option.name
+            );
+        }
+    }
+    for secret in [
+        "libcluster_secret",
+        "header",
+        "command",
+        "url",
+        "api_server",
+        "endpoint",
+    ] {
+        assert!(!public.contains(&secret), "{secret}");
+    }
+    assert!(public.contains(&"dns_name") && public.contains(&"max_nodes"));
+}

@@ -105,7 +105,10 @@ impl Poll for Program {
 
     async fn poll(&mut self) -> Result<Answer, PollError> {
         let program = &self.program;
-        let failed = |why: String| PollError(format!("{program}: {why}"));
+        let failed = |why: String| {
+            let why = without(&why, &self.arguments);
+            PollError(format!("{program}: {why}"))
+        };
         let child = self.spawn().map_err(|error| {
             failed(format!(
                 "cannot be started: {error}; is it there, in PATH or by its whole path, and executable?"
@@ -224,6 +227,39 @@ async fn run(
     })
 }
 
+/// The text without what may be a credential in the program's arguments, which the program may have printed. Paths and
+/// flags stay.
+fn without(text: &str, arguments: &[String]) -> String {
+    /// A shorter word is in many messages, and hardly a credential.
+    const SHORTEST: usize = 8;
+    let mut words: Vec<&str> = Vec::new();
+    for argument in arguments {
+        // The whole, what stands after an equals sign, and the words of a script or a header that are not those of a
+        // language.
+        words.push(argument);
+        words.extend(argument.split(['=', '&']).skip(1));
+        let parts = argument.split(|c: char| c.is_whitespace() || "\"'=&?,;".contains(c));
+        words.extend(parts.filter(|part| part.chars().any(|c| !c.is_ascii_lowercase())));
+    }
+    let is_place = |word: &str| word.starts_with(['/', '.', '~', '-']) && !word.contains('=');
+    words.retain(|word| word.len() >= SHORTEST && !is_place(word));
+    // User and password of a URL are credentials however short they are.
+    for url in arguments
+        .iter()
+        .flat_map(|argument| argument.split("://").skip(1))
+    {
+        let authority = url.split('/').next().unwrap_or_default();
+        if let Some((user, _)) = authority.rsplit_once('@') {
+            words.extend(user.split(':').filter(|word| !word.is_empty()));
+        }
+    }
+    // The longest first: of none must be left what is half of another.
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    words
+        .into_iter()
+        .fold(text.to_owned(), |text, word| text.replace(word, "..."))
+}
+
 /// Reads to the end, and says whether that was within the bound.
 async fn read_all(pipe: Option<impl AsyncRead + Unpin>, output: &mut Vec<u8>) -> bool {
     if let Some(pipe) = pipe {
@@ -289,6 +325,31 @@ mod tests {
         assert_eq!(names.unwrap(), ["a@x", "c@x"]);
         assert_eq!(poll("echo '[\"a@x\"]'").await.unwrap(), ["a@x"]);
         assert_eq!(poll("true").await.unwrap(), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn what_a_program_says_of_its_arguments_is_told_without_credentials() {
+        for arguments in [
+            vec!["--token=hush-hush", "/etc/peers"],
+            vec!["-H", "Authorization: Bearer hush-hush", "/etc/peers"],
+            vec![
+                "https://me:hush@peers.internal/names?key=hush-hush",
+                "/etc/peers",
+            ],
+            vec!["-u", "hush-hush", "/etc/peers"],
+        ] {
+            let script = "echo \"cannot read $0 $*\" >&2; exit 1".to_owned();
+            let arguments = arguments.into_iter().map(str::to_owned);
+            let arguments: Vec<_> = ["-c".to_owned(), script]
+                .into_iter()
+                .chain(arguments)
+                .collect();
+            let mut program = Program::new("sh", &arguments, Duration::from_secs(300));
+            let error = program.poll().await.unwrap_err().0;
+            assert!(error.contains("it said: cannot read"), "{error}");
+            assert!(error.ends_with("/etc/peers"), "{error}");
+            assert!(!error.contains("hush"), "{error}");
+        }
     }
 
     #[tokio::test]

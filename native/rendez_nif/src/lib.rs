@@ -155,6 +155,11 @@ fn cluster_options(env: Env<'_>) -> Term<'_> {
 }
 
 #[rustler::nif]
+fn public_options(env: Env<'_>) -> Term<'_> {
+    words(env, options::public())
+}
+
+#[rustler::nif]
 fn is_provider<'a>(env: Env<'a>, word: Term<'a>) -> Term<'a> {
     guarded(env, || {
         let word = decode::word(word).unwrap_or_default();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::discovery::polling::KEEP_FOR;
+use crate::secret::SecretUrl;
 
 /// Which instances are peers, and what their nodes are called.
 ///
@@ -30,7 +31,7 @@ pub struct Ec2Config {
     /// What stands before it; `None`: as in the own node's name.
     pub app_name: Option<String>,
     /// The URL of the API; `None`: `AWS_ENDPOINT_URL_EC2`, `AWS_ENDPOINT_URL`, the region's.
-    pub endpoint: Option<String>,
+    pub endpoint: Option<SecretUrl>,
     /// The longest time between two looks.
     pub interval: Duration,
     /// How long a name is kept that the answers leave out. Default: [`KEEP_FOR`].

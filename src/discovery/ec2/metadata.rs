@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::environment::Environment;
 use crate::discovery::http::client::{Client, Limits};
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretUrl};
 
 /// How long a session lasts that is asked for: the longest that the service gives, 6 hours.
 const SESSION: Duration = Duration::from_secs(21_600);
@@ -25,7 +25,7 @@ const MOST: usize = 64 * 1024;
 pub(super) struct Metadata {
     client: Client,
     limits: Limits,
-    base: String,
+    base: SecretUrl,
     disabled: bool,
     session: Option<(Secret, Instant)>,
 }
@@ -51,7 +51,7 @@ impl Metadata {
                 timeout: timeout.min(Duration::from_secs(2)),
                 body: MOST,
             },
-            base: base.trim_end_matches('/').to_owned(),
+            base: base.trim_end_matches('/').into(),
             disabled,
             session: None,
         }
@@ -71,7 +71,7 @@ impl Metadata {
                 self.session = None;
             }
             let session = self.session().await?;
-            let request = Request::get(format!("{}/latest/meta-data/{path}", self.base))
+            let request = Request::get(format!("{}/latest/meta-data/{path}", &*self.base))
                 .header("x-aws-ec2-metadata-token", session.expose())
                 .body(Bytes::new())
                 .map_err(|why| self.misplaced(&why))?;
@@ -87,14 +87,14 @@ impl Metadata {
                 StatusCode::UNAUTHORIZED if !fresh => {}
                 status => {
                     return Err(format!(
-                        "instance metadata at {} answers {status} for {path}",
+                        "instance metadata at {:?} answers {status} for {path}",
                         self.base
                     ));
                 }
             }
         }
         Err(format!(
-            "instance metadata at {} refuses the session that it gave",
+            "instance metadata at {:?} refuses the session that it gave",
             self.base
         ))
     }
@@ -105,7 +105,7 @@ impl Metadata {
         {
             return Ok(session.clone());
         }
-        let request = Request::put(format!("{}/latest/api/token", self.base))
+        let request = Request::put(format!("{}/latest/api/token", &*self.base))
             .header(
                 "x-aws-ec2-metadata-token-ttl-seconds",
                 SESSION.as_secs().to_string(),
@@ -121,11 +121,11 @@ impl Metadata {
                 Ok(session)
             }
             StatusCode::FORBIDDEN => Err(format!(
-                "instance metadata at {} is turned off for this instance: turn it on (HttpEndpoint=enabled)",
+                "instance metadata at {:?} is turned off for this instance: turn it on (HttpEndpoint=enabled)",
                 self.base
             )),
             status => Err(format!(
-                "instance metadata at {} answers {status} when asked for a session",
+                "instance metadata at {:?} answers {status} when asked for a session",
                 self.base
             )),
         }

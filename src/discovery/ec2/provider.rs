@@ -1,6 +1,7 @@
 //! The provider itself.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use http::Uri;
@@ -21,6 +22,7 @@ use crate::discovery::host_template::first_label;
 use crate::discovery::http::client::{Client, Limits};
 use crate::discovery::polling::{Answer, Poll, PollError, Polling, jitter};
 use crate::name::NodeName;
+use crate::secret::SecretUrl;
 
 /// The most bytes of a page. One of 500 instances has about 3 million.
 const PAGE_BYTES: usize = 16 << 20;
@@ -45,7 +47,6 @@ pub fn ec2(config: &Ec2Config, context: &Context) -> Result<Polling<Ec2>, String
 }
 
 /// Asks EC2; see [`ec2`].
-#[derive(Debug)]
 pub struct Ec2 {
     filters: Vec<Filter>,
     app: String,
@@ -62,6 +63,17 @@ pub struct Ec2 {
     /// Until when EC2 is left alone, and for how long that is next time.
     hold: Option<Instant>,
     patience: Duration,
+}
+
+/// The endpoint may hold a secret.
+impl fmt::Debug for Ec2 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ec2")
+            .field("filters", &self.filters)
+            .field("app", &self.app)
+            .field("region", &self.region)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Ec2 {
@@ -185,7 +197,8 @@ impl Ec2 {
             }
             let page = Page::read(answer.body()).map_err(|why| {
                 format!(
-                    "what {endpoint} answers is no list of instances ({why}): see that the endpoint is EC2's"
+                    "what {:?} answers is no list of instances ({why}): see that the endpoint is EC2's",
+                    SecretUrl::from(endpoint.to_string())
                 )
             })?;
             instances.extend(page.instances);
@@ -277,6 +290,8 @@ fn default_endpoint(region: &str) -> String {
 
 fn check_endpoint(option: &str, given: &str) -> Result<Uri, String> {
     let refused = |why: String| {
+        // What is more than a server may be a password.
+        let given = SecretUrl::from(given);
         format!(
             "{option}: {given:?} is no endpoint ({why}); one is written https://ec2.eu-central-1.amazonaws.com"
         )

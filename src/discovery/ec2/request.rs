@@ -58,7 +58,7 @@ pub(super) fn signed(
     };
     let host = endpoint
         .authority()
-        .ok_or_else(|| format!("the endpoint {endpoint} has no host"))?
+        .ok_or("the endpoint has no host")?
         .as_str();
     let text = |secret: &crate::Secret| String::from_utf8(secret.expose().to_vec()).ok();
     let identity = aws_credential_types::Credentials::new(

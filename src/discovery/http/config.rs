@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::discovery::polling::KEEP_FOR;
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretUrl};
 
 /// Which URL, how to ask for it, and how often.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpConfig {
     /// The URL, `http` or `https`.
-    pub url: String,
+    pub url: SecretUrl,
     /// A token, sent as `Authorization: Bearer` (RFC 6750).
     pub token: Option<Secret>,
     /// A header field of the request, `Name: value`.
@@ -27,7 +27,7 @@ pub struct HttpConfig {
 
 impl HttpConfig {
     /// Asks at `url` every 5 s, for at most 5 s.
-    pub fn new(url: impl Into<String>) -> Self {
+    pub fn new(url: impl Into<SecretUrl>) -> Self {
         Self {
             url: url.into(),
             token: None,

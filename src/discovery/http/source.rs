@@ -1,5 +1,6 @@
 //! Asks for the names behind a URL.
 
+use std::fmt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -37,7 +38,6 @@ pub fn http(config: &HttpConfig) -> Result<Polling<NamesAtUrl>, String> {
 }
 
 /// Asks for names at a URL; see [`http()`].
-#[derive(Debug)]
 pub struct NamesAtUrl {
     url: Url,
     /// What tells the server who asks; for its own origin only.
@@ -52,13 +52,21 @@ pub struct NamesAtUrl {
 }
 
 /// An answer, and by what the server knows it.
-#[derive(Debug)]
 struct Held {
     /// Where it came from in the end.
     url: Url,
     etag: Option<HeaderValue>,
     modified: Option<HeaderValue>,
     nodes: Vec<NodeName>,
+}
+
+/// Path and query of the URL may be secret.
+impl fmt::Debug for NamesAtUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NamesAtUrl")
+            .field("server", &place(&self.url))
+            .finish_non_exhaustive()
+    }
 }
 
 impl NamesAtUrl {
@@ -340,7 +348,7 @@ mod tests {
         let config = HttpConfig {
             token: Some(Secret::new("hush\n")),
             header: Some(Secret::new("X-Key:  quiet ")),
-            ..HttpConfig::new("https://peers.internal/nodes")
+            ..HttpConfig::new("https://peers.internal/hush/nodes?key=quiet")
         };
         let source = NamesAtUrl::new(&config).unwrap();
         let shown = format!("{source:?} {config:?}");

@@ -10,6 +10,7 @@ use rustls::pki_types::pem::PemObject;
 
 use super::config::KubernetesConfig;
 use super::failure::Trouble;
+use crate::secret::SecretUrl;
 
 /// Where Kubernetes puts what a pod needs to talk to the API:
 /// <https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/>.
@@ -69,10 +70,15 @@ async fn make(config: &KubernetesConfig) -> Result<Access, Trouble> {
     Ok(Access { client, namespace })
 }
 
-fn api_server(url: &str) -> Result<http::Uri, Trouble> {
+fn api_server(url: &SecretUrl) -> Result<http::Uri, Trouble> {
     let uri: http::Uri = url
         .parse()
         .map_err(|error| Trouble::because(format!("api_server: {url:?} is no URL"), &error))?;
+    if uri.authority().is_some_and(|it| it.as_str().contains('@')) {
+        return Err(Trouble::plain(
+            "api_server holds a user or password, which would be shown; a kubeconfig can hold them",
+        ));
+    }
     match uri.scheme_str() {
         Some("http" | "https") => Ok(uri),
         _ => Err(Trouble::plain(format!(
@@ -147,7 +153,7 @@ fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<http::U
     } else {
         host
     };
-    api_server(&format!("https://{host}:{port}"))
+    api_server(&format!("https://{host}:{port}").into())
 }
 
 fn existing(directory: &Path, name: &str) -> Result<PathBuf, Trouble> {
@@ -233,9 +239,17 @@ mod tests {
 
     #[test]
     fn a_url_of_the_api_server_has_to_be_one() {
-        for bad in ["", "kubernetes.default.svc", "ftp://host", "https://"] {
-            assert!(api_server(bad).is_err(), "{bad:?}");
+        for bad in [
+            "",
+            "kubernetes.default.svc",
+            "ftp://host",
+            "https://",
+            "https://me:hush@host",
+            "https://me:hush @host",
+        ] {
+            let trouble = api_server(&bad.into()).unwrap_err();
+            assert!(!trouble.message.contains("hush"), "{trouble:?}");
         }
-        assert!(api_server("https://kubernetes.default.svc").is_ok());
+        assert!(api_server(&"https://kubernetes.default.svc".into()).is_ok());
     }
 }

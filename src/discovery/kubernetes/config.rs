@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::secret::SecretUrl;
+
 /// Which pods are peers, how their nodes are called, and how the API is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KubernetesConfig {
@@ -35,7 +37,7 @@ pub struct KubernetesConfig {
     /// given, no kubeconfig is looked for.
     pub service_account: Option<PathBuf>,
     /// The URL of the API server; `None` for what the kubeconfig or the pod's environment says.
-    pub api_server: Option<String>,
+    pub api_server: Option<SecretUrl>,
     /// How long the API server may take to connect and to answer a list.
     pub timeout: Duration,
     /// How long a watch lasts before it is asked for anew; at most 295 s. A connection that died without

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::discovery::polling::KEEP_FOR;
+use crate::secret::SecretUrl;
 
 /// Which containers are peers, and what their nodes are called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub struct RancherConfig {
     /// What stands before the `@` of the nodes; `None`: as in the own node's name.
     pub app_name: Option<String>,
     /// The URL of the metadata.
-    pub endpoint: String,
+    pub endpoint: SecretUrl,
     /// The longest time between two looks.
     pub interval: Duration,
     /// How long a name is kept that the answers leave out. Default: [`KEEP_FOR`].

@@ -1,5 +1,7 @@
 //! The provider itself.
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::header::ACCEPT;
 use http::{Request, StatusCode, Uri};
@@ -28,7 +30,6 @@ pub fn rancher(config: &RancherConfig, context: &Context) -> Result<Polling<Ranc
 }
 
 /// Asks Rancher's metadata; see [`rancher`].
-#[derive(Debug)]
 pub struct Rancher {
     url: Uri,
     /// What is asked for, in words.
@@ -36,6 +37,16 @@ pub struct Rancher {
     app: String,
     client: Client,
     limits: Limits,
+}
+
+/// The URL may hold a secret.
+impl fmt::Debug for Rancher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rancher")
+            .field("what", &self.what)
+            .field("app", &self.app)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Rancher {
@@ -76,6 +87,11 @@ impl Rancher {
         let url: Uri = url.parse().map_err(|why| refused(format!("{why}")))?;
         if !matches!(url.scheme_str(), Some("http" | "https")) {
             return Err(refused("it has to begin with http:// or https://".into()));
+        }
+        if url.authority().is_some_and(|it| it.as_str().contains('@')) {
+            return Err(
+                "endpoint holds a user or password, for which Rancher's metadata has no use".into(),
+            );
         }
         Ok(Self {
             url,
