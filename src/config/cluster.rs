@@ -439,6 +439,7 @@ fn ec2(section: &mut Section) -> Ec2Config {
     let mut config = Ec2Config {
         region: section.text("region"),
         tags: filters(section.pairs("tags")),
+        own_tags: section.texts("own_tags").unwrap_or_default(),
         filters: filters(section.pairs("filters")),
         app_name: section.text("app_name"),
         endpoint: section.url("endpoint"),

@@ -613,9 +613,16 @@ pub const PROVIDERS: &[Group] = &[
             Opt {
                 name: "tags",
                 takes: Takes::Pairs,
-                default: Words("none; at least one of tags and filters is needed"),
+                default: Words("none; at least one of tags, own_tags and filters is needed"),
                 doc: "Tags that the instances have, all of them; of several values of one tag any. One without a value has to be there, whatever its value. * and ? stand for any characters and for one.",
                 example: "cluster=shop,beam",
+            },
+            Opt {
+                name: "own_tags",
+                takes: Takes::Texts,
+                default: Words("none"),
+                doc: "Names of tags of which the instances have the same value as the own instance, whatever that is. For machines that do not know what their group is called.",
+                example: "aws:autoscaling:groupName",
             },
             Opt {
                 name: "filters",

@@ -1,4 +1,4 @@
-//! A stand-in for what an EC2 instance sees of AWS: EC2's API, instance metadata, container credentials.
+//! A stand-in for what an EC2 instance sees of AWS: EC2's API, instance metadata, container credentials, STS.
 //!
 //! It checks the signature of every question itself, by the published rules and not by the signer under test:
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
@@ -22,7 +22,11 @@ pub struct Instance {
     pub state: &'static str,
     pub tags: Vec<(&'static str, &'static str)>,
     pub group: &'static str,
+    pub id: &'static str,
 }
+
+/// The instance that asks.
+pub const OWN_ID: &str = "i-0own";
 
 /// A running instance with this address and these tags.
 pub fn running<const N: usize>(
@@ -34,6 +38,7 @@ pub fn running<const N: usize>(
         state: "running",
         tags: tags.into(),
         group: "default",
+        id: "i-0other",
     }
 }
 
@@ -58,6 +63,17 @@ impl Key {
     }
 }
 
+/// A role that STS lends.
+#[derive(Debug, Clone)]
+pub struct Role {
+    pub arn: &'static str,
+    /// What it signs with.
+    pub key: Key,
+    /// Who gets it: the id of a key, or a web identity token.
+    pub trusts: String,
+    pub external_id: Option<&'static str>,
+}
+
 #[derive(Debug, Default)]
 pub struct State {
     pub instances: Vec<Instance>,
@@ -68,6 +84,10 @@ pub struct State {
     pub refuse: Vec<(u16, &'static str)>,
     /// The role of the instance and its key: what instance metadata tells.
     pub role: Option<Key>,
+    /// The roles that STS lends. Their keys have to be among `keys` to be known to EC2.
+    pub roles: Vec<Role>,
+    /// What STS refuses everything with, if it does.
+    pub sts_refuses: Option<&'static str>,
     /// How long the role's credentials hold.
     pub lasts: Duration,
     /// Metadata sessions that hold.
@@ -146,7 +166,14 @@ fn answer(state: &mut State, request: &Request) -> Reply {
             }
             role(state)
         }
-        ("POST", "/") => ec2(state, request),
+        ("POST", "/") => {
+            let form: BTreeMap<String, String> =
+                form_urlencoded::parse(&request.body).into_owned().collect();
+            match form.get("Action").map(String::as_str) {
+                Some(action) if action.starts_with("AssumeRole") => sts(state, request, &form),
+                _ => ec2(state, request),
+            }
+        }
         _ => Reply::new(404, ""),
     }
 }
@@ -154,6 +181,7 @@ fn answer(state: &mut State, request: &Request) -> Reply {
 fn metadata(state: &mut State, path: &str) -> Reply {
     match (path, &state.role) {
         ("placement/region", _) => Reply::ok(REGION),
+        ("instance-id", _) => Reply::ok(OWN_ID),
         ("iam/security-credentials/", Some(_)) => Reply::ok("beam-role\n"),
         ("iam/security-credentials/beam-role", Some(_)) => role(state),
         _ => Reply::new(404, ""),
@@ -176,8 +204,53 @@ fn role(state: &mut State) -> Reply {
     Reply::ok(text.to_string())
 }
 
+fn sts(state: &mut State, request: &Request, form: &BTreeMap<String, String>) -> Reply {
+    let action = form["Action"].as_str();
+    let refusal = |code: &str| {
+        Reply::new(
+            403,
+            format!(
+                "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type><Code>{code}</Code><Message>hush</Message></Error></ErrorResponse>"
+            ),
+        )
+    };
+    let who = match form.get("WebIdentityToken") {
+        Some(token) if action == "AssumeRoleWithWebIdentity" => token.clone(),
+        _ => match check_signature(state, request, "sts") {
+            Ok(key_id) => key_id,
+            Err((code, why)) => {
+                state.complaints.push(why);
+                return refusal(code);
+            }
+        },
+    };
+    state.credentials_asked += 1;
+    if let Some(code) = state.sts_refuses {
+        return refusal(code);
+    }
+    let role = state.roles.iter().find(|role| {
+        role.arn == form["RoleArn"]
+            && role.trusts == who
+            && role.external_id == form.get("ExternalId").map(String::as_str)
+    });
+    let Some(Role { key, .. }) = role else {
+        return refusal("AccessDenied");
+    };
+    state.last.clone_from(form);
+    Reply::ok(format!(
+        "<{action}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><{action}Result><AssumedRoleUser><Arn>{}</Arn>\
+         </AssumedRoleUser><Credentials><SessionToken>{}</SessionToken><SecretAccessKey>{}</SecretAccessKey>\
+         <Expiration>{}</Expiration><AccessKeyId>{}</AccessKeyId></Credentials></{action}Result></{action}Response>",
+        form["RoleArn"],
+        key.token.as_deref().unwrap_or_default(),
+        key.secret,
+        rfc3339(SystemTime::now() + state.lasts),
+        key.id
+    ))
+}
+
 fn ec2(state: &mut State, request: &Request) -> Reply {
-    if let Err((code, why)) = check_signature(state, request) {
+    if let Err((code, why)) = check_signature(state, request, "ec2") {
         state.complaints.push(why);
         return refusal(401, code);
     }
@@ -217,10 +290,19 @@ fn ec2(state: &mut State, request: &Request) -> Reply {
             xml,
             "<item><groupSet/><instancesSet><item><instanceState><name>{}</name></instanceState>\
              <privateDnsName>ip-{}.test.internal</privateDnsName><dnsName/>\
-             <privateIpAddress>{}</privateIpAddress></item></instancesSet></item>",
+             <privateIpAddress>{}</privateIpAddress><tagSet>{}</tagSet></item></instancesSet></item>",
             instance.state,
             instance.private_ip.replace('.', "-"),
-            instance.private_ip
+            instance.private_ip,
+            instance
+                .tags
+                .iter()
+                .map(|(name, value)| format!(
+                    "<item><key>{}</key><value>{}</value></item>",
+                    name.replace('&', "&amp;"),
+                    value.replace('&', "&amp;")
+                ))
+                .collect::<String>()
         );
     }
     xml.push_str("</reservationSet>");
@@ -248,9 +330,11 @@ fn matches(instance: &Instance, form: &BTreeMap<String, String>) -> bool {
             (1..)
                 .map_while(|place| form.get(&format!("Filter.{index}.Value.{place}")))
                 .any(|wanted| {
-                    let has = |value: &str| wanted == "*" || wanted == value;
+                    let plain = wanted.replace("\\*", "*").replace("\\?", "?");
+                    let has = |value: &str| wanted == "*" || plain == value;
                     match name.as_str() {
                         "instance-state-name" => has(instance.state),
+                        "instance-id" => has(instance.id),
                         "instance.group-name" => has(instance.group),
                         tag => tag.strip_prefix("tag:").is_some_and(|tag| {
                             instance
@@ -263,8 +347,12 @@ fn matches(instance: &Instance, form: &BTreeMap<String, String>) -> bool {
         })
 }
 
-/// Signature Version 4, from the other side.
-fn check_signature(state: &State, request: &Request) -> Result<(), (&'static str, String)> {
+/// Signature Version 4, from the other side. The id of the key.
+fn check_signature(
+    state: &State,
+    request: &Request,
+    service: &str,
+) -> Result<String, (&'static str, String)> {
     let fail = |code, why: &str| Err((code, why.to_owned()));
     let header = |name| request.header(name).unwrap_or_default();
     let Some(rest) = header("authorization").strip_prefix("AWS4-HMAC-SHA256 ") else {
@@ -278,9 +366,12 @@ fn check_signature(state: &State, request: &Request) -> Result<(), (&'static str
     let (credential, signed, signature) =
         (part("Credential"), part("SignedHeaders"), part("Signature"));
     let scope: Vec<&str> = credential.split('/').collect();
-    let [key_id, day, REGION, "ec2", "aws4_request"] = scope[..] else {
+    let [key_id, day, REGION, for_service, "aws4_request"] = scope[..] else {
         return fail("AuthFailure", "the scope is off");
     };
+    if for_service != service {
+        return fail("AuthFailure", "it is for another service");
+    }
     let Some(key) = state.keys.iter().find(|key| key.id == key_id) else {
         return fail("AuthFailure", "the key is not known");
     };
@@ -315,11 +406,11 @@ fn check_signature(state: &State, request: &Request) -> Result<(), (&'static str
         hex(&Sha256::digest(&request.body))
     );
     let text = format!(
-        "AWS4-HMAC-SHA256\n{time}\n{day}/{REGION}/ec2/aws4_request\n{}",
+        "AWS4-HMAC-SHA256\n{time}\n{day}/{REGION}/{service}/aws4_request\n{}",
         hex(&Sha256::digest(&canonical))
     );
     let mut chain = hmac(format!("AWS4{}", key.secret).as_bytes(), day);
-    for step in [REGION, "ec2", "aws4_request"] {
+    for step in [REGION, service, "aws4_request"] {
         chain = hmac(&chain, step);
     }
     if hex(&hmac(&chain, &text)) != signature {
@@ -327,7 +418,7 @@ fn check_signature(state: &State, request: &Request) -> Result<(), (&'static str
     }
     match key.refused {
         Some(code) => fail(code, "the key is refused"),
-        None => Ok(()),
+        None => Ok(key_id.to_owned()),
     }
 }
 

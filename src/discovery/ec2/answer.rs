@@ -25,9 +25,23 @@ pub(super) struct Instance {
     /// Its private DNS name.
     pub private_dns_name: Option<String>,
     network_interface_set: Items<Interface>,
+    tag_set: Items<Tag>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+struct Tag {
+    key: String,
+    value: String,
 }
 
 impl Instance {
+    /// The value of a tag, if it has the tag.
+    pub fn tag(&self, name: &str) -> Option<&str> {
+        let found = self.tag_set.item.iter().find(|tag| tag.key == name);
+        found.map(|tag| tag.value.as_str())
+    }
+
     /// Its IPv6 address, of the instance or of its first network interface that has one.
     pub fn ipv6(&self) -> Option<&str> {
         let of_interfaces = || {
@@ -208,6 +222,10 @@ mod tests {
         let first = &page.instances[0];
         assert_eq!(filled(&first.ip_address), Some("54.194.252.215"));
         assert_eq!(first.ipv6(), Some("2a05::7"));
+        assert_eq!(
+            (first.tag("Name"), first.tag("name")),
+            (Some("a & b"), None)
+        );
         let name = filled(&first.private_dns_name);
         assert_eq!(name, Some("ip-10-0-0-7.ec2.internal"));
         assert_eq!(filled(&page.instances[2].private_dns_name), None);

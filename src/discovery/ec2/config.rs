@@ -22,6 +22,8 @@ pub struct Ec2Config {
     /// Tags that an instance must have, all of them. One without values has to be there, whatever its
     /// value.
     pub tags: Vec<Filter>,
+    /// Names of tags of which an instance must have the same value as the own instance.
+    pub own_tags: Vec<String>,
     /// Filters of the API's, all of which hold: `instance.group-name`, `vpc-id`, `instance-state-name`
     /// (`running` unless given).
     /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html>
@@ -45,6 +47,7 @@ impl Default for Ec2Config {
         Self {
             region: None,
             tags: Vec::new(),
+            own_tags: Vec::new(),
             filters: Vec::new(),
             host_type: HostType::default(),
             app_name: None,
@@ -104,9 +107,10 @@ impl Ec2Config {
         /// The API takes no more values in one filter.
         const MOST_VALUES: usize = 200;
         const STATE: &str = "instance-state-name";
-        if self.tags.is_empty() && self.filters.iter().all(|filter| filter.name == STATE) {
+        let tags = self.tags.len() + self.own_tags.len();
+        if tags == 0 && self.filters.iter().all(|filter| filter.name == STATE) {
             return Err(
-                "neither tags nor filters tell which instances are peers, and without them every instance of the \
+                "neither tags nor own_tags nor filters tell which instances are peers, and without them every instance of the \
                  account would be one; give tags, for example cluster=shop"
                     .into(),
             );
@@ -176,8 +180,8 @@ mod tests {
     fn what_would_name_the_whole_account_or_nothing_is_refused() {
         let state = Filter::new("instance-state-name", ["running"]);
         for (filters, part) in [
-            (vec![], "neither tags nor filters"),
-            (vec![state], "neither tags nor filters"),
+            (vec![], "neither tags nor own_tags"),
+            (vec![state], "neither tags nor own_tags"),
             (vec![Filter::new("vpc-id", [""; 0])], "vpc-id has no value"),
             (vec![Filter::new("vpc-id", vec!["x"; 201])], "at most 200"),
         ] {

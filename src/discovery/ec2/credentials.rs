@@ -2,9 +2,14 @@
 //! <https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html>
 //!
 //! 1. `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`
-//! 2. keys in the profile that `AWS_PROFILE` names, or `default`
-//! 3. the endpoint of ECS and of EKS Pod Identity
-//! 4. the role of the instance, from instance metadata
+//! 2. keys in the profile that `AWS_PROFILE` names, or `default`, or the role that it assumes
+//! 3. a web identity: `AWS_WEB_IDENTITY_TOKEN_FILE` and `AWS_ROLE_ARN`, as EKS sets them for a service account (IRSA)
+//! 4. the endpoint of ECS and of EKS Pod Identity
+//! 5. the role of the instance, from instance metadata
+//!
+//! AWS's own crate for this, `aws-config`, brings three whole SDKs (STS, SSO and its OIDC) and a second HTTP client with
+//! HTTP/2 for the two questions of [`sts`](super::sts): 19 more crates, and 80 s more of processor time to compile without
+//! optimisation, which whoever builds the NIF would have to spend.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -17,7 +22,8 @@ use time::format_description::well_known::Rfc3339;
 
 use super::environment::Environment;
 use super::metadata::Metadata;
-use super::profile::Profile;
+use super::profile::{Base, Plan, plan};
+use super::sts::{Role, Sts};
 use crate::discovery::http::client::{Client, Limits};
 use crate::secret::Secret;
 
@@ -64,6 +70,8 @@ pub(super) struct Chain {
     limits: Limits,
     /// Where the container endpoint of ECS is: [`ECS`], except in a test.
     ecs: String,
+    /// The region whose STS is asked.
+    region: Option<String>,
     found: Option<Credentials>,
 }
 
@@ -78,8 +86,14 @@ impl Chain {
                 body: MOST,
             },
             ecs: ECS.to_owned(),
+            region: None,
             found: None,
         }
+    }
+
+    /// Says whose STS to ask for roles.
+    pub fn in_region(&mut self, region: &str) {
+        self.region = Some(region.to_owned());
     }
 
     /// Credentials that hold at `now`.
@@ -123,7 +137,10 @@ impl Chain {
         if let Some(found) = self.in_environment()? {
             return Ok(found);
         }
-        if let Some(found) = self.in_profile().await? {
+        if let Some(found) = self.in_profile(metadata).await? {
+            return Ok(found);
+        }
+        if let Some(found) = self.with_web_identity().await? {
             return Ok(found);
         }
         if let Some(found) = self.in_container().await? {
@@ -133,16 +150,10 @@ impl Chain {
             Ok(found) => return Ok(found),
             Err(why) => why,
         };
-        let web_identity = match self.environment.get("AWS_WEB_IDENTITY_TOKEN_FILE") {
-            Some(_) => {
-                "; AWS_WEB_IDENTITY_TOKEN_FILE is set but web identity is not supported, EKS Pod Identity is"
-            }
-            None => "",
-        };
         Err(format!(
-            "no AWS credentials: none in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, no profile with keys, no \
-             container endpoint, and {why}; give the instance a role, or set those variables before this process \
-             starts{web_identity}"
+            "no AWS credentials: none in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, no profile with keys or a role, no \
+             web identity, no container endpoint, and {why}; give the instance a role, or set those variables before \
+             this process starts"
         ))
     }
 
@@ -169,34 +180,67 @@ impl Chain {
         }
     }
 
-    async fn in_profile(&self) -> Result<Option<Credentials>, String> {
+    async fn in_profile(&self, metadata: &mut Metadata) -> Result<Option<Credentials>, String> {
         let environment = self.environment.clone();
         // Home directories may be far away.
-        let profile = tokio::task::spawn_blocking(move || Profile::read(&environment))
+        let plan = tokio::task::spawn_blocking(move || plan(&environment))
             .await
             .map_err(|why| format!("reading the AWS profile failed: {why}"))??;
-        let key_id = profile.get("aws_access_key_id");
-        let secret = profile.get("aws_secret_access_key");
-        match (key_id, secret) {
-            (Some(key_id), Some(secret)) => Ok(Some(Credentials {
-                key_id: key_id.to_owned(),
-                secret: Secret::new(secret),
-                token: profile.get("aws_session_token").map(Secret::new),
-                expires: None,
-                source: format!("the profile {}", profile.name),
-            })),
-            _ if !profile.named => Ok(None),
-            _ if profile.is_empty() => Err(format!(
-                "AWS_PROFILE names the profile {}, which no file has: see ~/.aws/credentials and ~/.aws/config",
-                profile.name
-            )),
-            _ => Err(format!(
-                "the profile {}, which AWS_PROFILE names, has no aws_access_key_id and aws_secret_access_key; \
-                 single sign-on, assumed roles and credential processes are not supported: put what `aws configure \
-                 export-credentials --format env` prints into the environment",
-                profile.name
-            )),
+        let Some(Plan { base, roles }) = plan else {
+            return Ok(None);
+        };
+        let lacks =
+            |what: &str| format!("the profile takes credentials from {what}, which has none");
+        let mut found = match base {
+            Base::Keys(keys) => keys,
+            Base::WebIdentity(role, file) => self.web_identity(&role, &file).await?,
+            Base::Environment => self.in_environment()?.ok_or_else(|| lacks("Environment"))?,
+            Base::Container => {
+                let found = self.in_container().await?;
+                found.ok_or_else(|| lacks("EcsContainer"))?
+            }
+            Base::Instance => from_instance(metadata).await?,
+        };
+        for role in roles {
+            found = self.sts()?.assume(&role, &found).await?;
         }
+        Ok(Some(found))
+    }
+
+    async fn with_web_identity(&self) -> Result<Option<Credentials>, String> {
+        const FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
+        const ROLE: &str = "AWS_ROLE_ARN";
+        match (self.environment.get(FILE), self.environment.get(ROLE)) {
+            (Some(file), Some(arn)) => {
+                let role = Role::new(arn, self.environment.get("AWS_ROLE_SESSION_NAME"));
+                self.web_identity(&role, &file).await.map(Some)
+            }
+            (Some(_), None) => Err(format!(
+                "{FILE} is set but {ROLE} is not: set both or neither"
+            )),
+            (None, _) => Ok(None),
+        }
+    }
+
+    async fn web_identity(&self, role: &Role, file: &str) -> Result<Credentials, String> {
+        let path = file.to_owned();
+        // It is replaced from time to time, so it is read each time.
+        let token = tokio::task::spawn_blocking(move || std::fs::read(path))
+            .await
+            .map_err(|why| format!("reading the web identity token failed: {why}"))?
+            .map_err(|why| format!("the web identity token {file} cannot be read: {why}"))?;
+        let token = Secret::new(token.trim_ascii());
+        self.sts()?.with_web_identity(role, &token).await
+    }
+
+    fn sts(&self) -> Result<Sts<'_>, String> {
+        let region = self.region.as_deref();
+        Ok(Sts {
+            client: &self.client,
+            limits: self.limits,
+            environment: &self.environment,
+            region: region.ok_or("no AWS region, in which STS could be asked for a role")?,
+        })
     }
 
     async fn in_container(&self) -> Result<Option<Credentials>, String> {
@@ -278,15 +322,40 @@ async fn from_instance(metadata: &mut Metadata) -> Result<Credentials, String> {
     }
 }
 
-/// What both the container endpoint and instance metadata answer with.
+/// What the container endpoint, instance metadata and STS answer with.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Told {
+pub(super) struct Told {
     code: Option<String>,
     access_key_id: Option<String>,
     secret_access_key: Option<String>,
+    #[serde(alias = "SessionToken")]
     token: Option<String>,
     expiration: Option<String>,
+}
+
+impl Told {
+    /// The credentials, which `source` gave.
+    pub fn into_credentials(self, source: String) -> Result<Credentials, String> {
+        if let Some(code) = self.code.filter(|code| code != "Success") {
+            return Err(format!("{source} has no credentials to give: {code:?}"));
+        }
+        let (Some(key_id), Some(secret)) = (self.access_key_id, self.secret_access_key) else {
+            return Err(format!("what {source} answers has no key"));
+        };
+        let expires = self
+            .expiration
+            .map(|text| OffsetDateTime::parse(&text, &Rfc3339).map_err(|_| text))
+            .transpose()
+            .map_err(|text| format!("{source} says an expiration that is no time: {text:?}"))?;
+        Ok(Credentials {
+            key_id,
+            secret: Secret::new(secret),
+            token: self.token.map(Secret::new),
+            expires: expires.map(SystemTime::from),
+            source,
+        })
+    }
 }
 
 fn read(text: &[u8], source: String) -> Result<Credentials, String> {
@@ -298,22 +367,5 @@ fn read(text: &[u8], source: String) -> Result<Credentials, String> {
             why.column()
         )
     })?;
-    if let Some(code) = told.code.filter(|code| code != "Success") {
-        return Err(format!("{source} has no credentials to give: {code:?}"));
-    }
-    let (Some(key_id), Some(secret)) = (told.access_key_id, told.secret_access_key) else {
-        return Err(format!("what {source} answers has no key"));
-    };
-    let expires = told
-        .expiration
-        .map(|text| OffsetDateTime::parse(&text, &Rfc3339).map_err(|_| text))
-        .transpose()
-        .map_err(|text| format!("{source} says an expiration that is no time: {text:?}"))?;
-    Ok(Credentials {
-        key_id,
-        secret: Secret::new(secret),
-        token: told.token.map(Secret::new),
-        expires: expires.map(SystemTime::from),
-        source,
-    })
+    told.into_credentials(source)
 }

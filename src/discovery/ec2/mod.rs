@@ -20,6 +20,8 @@ mod profile;
 mod provider;
 #[cfg(feature = "ec2")]
 mod request;
+#[cfg(feature = "ec2")]
+mod sts;
 #[cfg(all(test, feature = "ec2"))]
 mod tests;
 

@@ -1,11 +1,14 @@
 //! The files that the tools for AWS share: `~/.aws/credentials` and `~/.aws/config`.
 //! <https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html>
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::path::Path;
 
+use super::credentials::Credentials;
 use super::environment::Environment;
+use super::sts::Role;
+use crate::secret::Secret;
 
 /// The most that is read of a file.
 const MOST: u64 = 1 << 20;
@@ -29,7 +32,15 @@ impl Profile {
     pub fn read(environment: &Environment) -> Result<Self, String> {
         let given = environment.get("AWS_PROFILE");
         let named = given.is_some();
-        let name = given.unwrap_or_else(|| "default".into());
+        Self::of(
+            environment,
+            given.unwrap_or_else(|| "default".into()),
+            named,
+        )
+    }
+
+    /// Reads this profile. `named`: the user named it.
+    fn of(environment: &Environment, name: String, named: bool) -> Result<Self, String> {
         let mut settings = HashMap::new();
         // What the credentials file says goes over what the other says.
         for (variable, default, prefix) in [
@@ -63,10 +74,122 @@ impl Profile {
             .filter(|value| !value.is_empty())
     }
 
-    /// Whether no file has it.
-    pub fn is_empty(&self) -> bool {
-        self.settings.is_empty()
+    fn keys(&self) -> Option<Credentials> {
+        Some(Credentials {
+            key_id: self.get("aws_access_key_id")?.to_owned(),
+            secret: Secret::new(self.get("aws_secret_access_key")?),
+            token: self.get("aws_session_token").map(Secret::new),
+            expires: None,
+            source: format!("the profile {}", self.name),
+        })
     }
+
+    /// What is said where keys are needed.
+    fn without_keys(&self, is_source: bool) -> String {
+        let name = &self.name;
+        let whose = match is_source {
+            true => "a source_profile names",
+            false => "AWS_PROFILE names",
+        };
+        if self.settings.is_empty() {
+            return format!(
+                "no file has the profile {name}, which {whose}: see ~/.aws/credentials and ~/.aws/config"
+            );
+        }
+        format!(
+            "the profile {name}, which {whose}, has no aws_access_key_id and aws_secret_access_key, and no role_arn; single \
+             sign-on and credential processes are not supported: put what `aws configure export-credentials --format env` \
+             prints into the environment"
+        )
+    }
+}
+
+/// How credentials come of a profile: with those of `base` each of the roles is assumed, one after the other.
+pub(super) struct Plan {
+    pub base: Base,
+    pub roles: Vec<Role>,
+}
+
+/// Where the first credentials are.
+pub(super) enum Base {
+    /// In a profile.
+    Keys(Credentials),
+    /// With STS, for the token in this file.
+    WebIdentity(Role, String),
+    /// `credential_source = Environment`
+    Environment,
+    /// `credential_source = EcsContainer`
+    Container,
+    /// `credential_source = Ec2InstanceMetadata`
+    Instance,
+}
+
+/// What the profile says of credentials. `None` if it says nothing and nobody named it.
+/// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-assume-role-credentials.html>
+///
+/// # Errors
+/// A sentence for the user.
+pub(super) fn plan(environment: &Environment) -> Result<Option<Plan>, String> {
+    let mut profile = Profile::read(environment)?;
+    let mut roles = Vec::new();
+    let mut seen = HashSet::new();
+    let base = loop {
+        let name = profile.name.clone();
+        if !seen.insert(name.clone()) {
+            return Err(format!(
+                "the profile {name} is its own source_profile, by way of others"
+            ));
+        }
+        let Some(arn) = profile.get("role_arn") else {
+            match profile.keys() {
+                Some(keys) => break Base::Keys(keys),
+                None if !profile.named && roles.is_empty() => return Ok(None),
+                None => return Err(profile.without_keys(!roles.is_empty())),
+            }
+        };
+        if profile.get("mfa_serial").is_some() {
+            return Err(format!(
+                "the profile {name} wants a code of mfa_serial, which only a person has: use a role without it"
+            ));
+        }
+        let mut role = Role::new(arn, profile.get("role_session_name").map(str::to_owned));
+        role.external_id = profile.get("external_id").map(Secret::new);
+        role.duration = profile.get("duration_seconds").map(str::to_owned);
+        if let Some(file) = profile.get("web_identity_token_file") {
+            break Base::WebIdentity(role, file.to_owned());
+        }
+        roles.push(role);
+        match (
+            profile.get("source_profile"),
+            profile.get("credential_source"),
+        ) {
+            (Some(source), _) if source == name => match profile.keys() {
+                Some(keys) => break Base::Keys(keys),
+                None => return Err(profile.without_keys(true)),
+            },
+            (Some(source), _) => {
+                let source = source.to_owned();
+                profile = Profile::of(environment, source, true)?;
+            }
+            (None, Some("Environment")) => break Base::Environment,
+            (None, Some("EcsContainer")) => break Base::Container,
+            (None, Some("Ec2InstanceMetadata")) => break Base::Instance,
+            (None, Some(other)) => {
+                return Err(format!(
+                    "the profile {name}: credential_source takes Environment, EcsContainer or Ec2InstanceMetadata; got \
+                     {other:?}"
+                ));
+            }
+            (None, None) => {
+                return Err(format!(
+                    "the profile {name} has a role_arn and says not by what it is assumed: give source_profile, \
+                     credential_source or web_identity_token_file"
+                ));
+            }
+        }
+    };
+    roles.reverse();
+    Ok(Some(Plan { base, roles }))
 }
 
 fn read(path: &Path) -> Result<Option<String>, String> {
@@ -140,7 +263,7 @@ mod tests {
         assert_eq!(default.get("aws_access_key_id"), None);
 
         let missing = Profile::read(&environment(dir.path(), Some("none"))).unwrap();
-        assert!(missing.is_empty());
+        assert!(missing.settings.is_empty());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::answer::{Instance, Page, Refusal, filled};
 use super::config::{Ec2Config, Filter, HostType};
-use super::credentials::Chain;
+use super::credentials::{Chain, Credentials};
 use super::environment::Environment;
 use super::failure::Kind;
 use super::metadata::Metadata;
@@ -49,6 +49,9 @@ pub fn ec2(config: &Ec2Config, context: &Context) -> Result<Polling<Ec2>, String
 /// Asks EC2; see [`ec2`].
 pub struct Ec2 {
     filters: Vec<Filter>,
+    /// The tags that an instance must have in common with the own one, and once they are known, as filters.
+    own_tags: Vec<String>,
+    own_filters: Option<Vec<Filter>>,
     app: String,
     host_type: HostType,
     /// The own node has a short name, and so have its peers.
@@ -100,6 +103,8 @@ impl Ec2 {
         let timeout = config.timeout;
         Ok(Self {
             filters,
+            own_tags: config.own_tags.clone(),
+            own_filters: None,
             app,
             host_type: config.host_type,
             short: context.own.as_ref().is_some_and(|own| !own.is_long()),
@@ -166,8 +171,55 @@ impl Ec2 {
             Some(endpoint) => endpoint.clone(),
             None => check_endpoint("region", &default_endpoint(&region))?,
         };
+        self.chain.in_region(&region);
         let now = SystemTime::now();
         let credentials = self.chain.credentials(&mut self.metadata, now).await?;
+        let aws = (&endpoint, region.as_str(), &credentials);
+        let mut filters = self.filters.clone();
+        if !self.own_tags.is_empty() {
+            if self.own_filters.is_none() {
+                self.own_filters = Some(self.find_own(aws).await?);
+            }
+            filters.extend(self.own_filters.iter().flatten().cloned());
+        }
+        let instances = self.ask(&filters, aws).await?;
+        self.patience = THROTTLED;
+        Ok(instances)
+    }
+
+    /// The filters that the own instance's tags make.
+    async fn find_own(&mut self, aws: (&Uri, &str, &Credentials)) -> Result<Vec<Filter>, String> {
+        let found = self.metadata.get("instance-id").await;
+        let id = found.map_err(|why| format!("own_tags: {why}; give tags instead"))?;
+        let id = id.ok_or(
+            "own_tags: instance metadata tells no id of the own instance; give tags instead",
+        )?;
+        let id = id.trim().to_owned();
+        let own = self
+            .ask(&[Filter::new("instance-id", [id.clone()])], aws)
+            .await?;
+        let own = own.first();
+        let own = own.ok_or_else(|| {
+            format!(
+                "own_tags: EC2 in {} does not know the own instance {id}",
+                aws.1
+            )
+        })?;
+        let filter = |name: &String| {
+            let value = own.tag(name).ok_or_else(|| {
+                format!("own_tags: the own instance {id} has no tag {name}: give it one, as its peers have it")
+            })?;
+            Ok(Filter::new(format!("tag:{name}"), [literal(value)]))
+        };
+        self.own_tags.iter().map(filter).collect()
+    }
+
+    /// All pages of the instances that pass the filters.
+    async fn ask(
+        &mut self,
+        filters: &[Filter],
+        (endpoint, region, credentials): (&Uri, &str, &Credentials),
+    ) -> Result<Vec<Instance>, String> {
         let mut instances = Vec::new();
         let mut next: Option<String> = None;
         let mut asked = HashSet::new();
@@ -183,8 +235,15 @@ impl Ec2 {
                     "EC2 in {region} names the same page as the next one again; see that the endpoint is EC2's"
                 ));
             }
-            let body = describe_instances(&self.filters, next.as_deref());
-            let request = signed(&endpoint, &region, &credentials, SystemTime::now(), body)?;
+            let body = describe_instances(filters, next.as_deref());
+            let request = signed(
+                endpoint,
+                "ec2",
+                region,
+                credentials,
+                SystemTime::now(),
+                body,
+            )?;
             let answer = self
                 .client
                 .send(request, self.limits)
@@ -193,7 +252,7 @@ impl Ec2 {
             let status = answer.status();
             if !status.is_success() {
                 let refusal = Refusal::read(status.as_u16(), answer.body());
-                return Err(self.refused(&refusal, &region, &credentials.source));
+                return Err(self.refused(&refusal, region, &credentials.source));
             }
             let page = Page::read(answer.body()).map_err(|why| {
                 format!(
@@ -207,7 +266,6 @@ impl Ec2 {
                 None => break,
             }
         }
-        self.patience = THROTTLED;
         Ok(instances)
     }
 
@@ -261,6 +319,18 @@ impl Poll for Ec2 {
     }
 }
 
+/// A value as it is: in a filter `*` and `?` stand for others, unless a backslash is before them.
+fn literal(value: &str) -> String {
+    let mut literal = String::with_capacity(value.len());
+    for c in value.chars() {
+        if matches!(c, '*' | '?' | '\\') {
+            literal.push('\\');
+        }
+        literal.push(c);
+    }
+    literal
+}
+
 /// The region becomes a part of a host name and of what is signed.
 fn check_region(region: &str) -> Result<(), String> {
     let well_formed = !region.is_empty()
@@ -278,17 +348,21 @@ fn check_region(region: &str) -> Result<(), String> {
 
 /// <https://docs.aws.amazon.com/general/latest/gr/ec2-service.html>
 fn default_endpoint(region: &str) -> String {
-    let domain = match region {
+    format!("https://ec2.{region}.{}", domain(region))
+}
+
+/// The domain of AWS's services in a region.
+pub(super) fn domain(region: &str) -> &'static str {
+    match region {
         _ if region.starts_with("cn-") => "amazonaws.com.cn",
         _ if region.starts_with("us-iso-") => "c2s.ic.gov",
         _ if region.starts_with("us-isob-") => "sc2s.sgov.gov",
         _ if region.starts_with("eusc-") => "amazonaws.eu",
         _ => "amazonaws.com",
-    };
-    format!("https://ec2.{region}.{domain}")
+    }
 }
 
-fn check_endpoint(option: &str, given: &str) -> Result<Uri, String> {
+pub(super) fn check_endpoint(option: &str, given: &str) -> Result<Uri, String> {
     let refused = |why: String| {
         // What is more than a server may be a password.
         let given = SecretUrl::from(given);

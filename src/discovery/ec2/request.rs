@@ -16,7 +16,8 @@ use super::credentials::Credentials;
 /// Instances in one answer. The API takes 5 to 1000; an instance is some kilobytes of XML.
 const PAGE: &str = "500";
 
-const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
+/// The form of the question's body.
+pub(super) const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
 
 /// The body of the question.
 pub(super) fn describe_instances(filters: &[Filter], next: Option<&str>) -> String {
@@ -37,12 +38,13 @@ pub(super) fn describe_instances(filters: &[Filter], next: Option<&str>) -> Stri
     form.finish()
 }
 
-/// The request, signed.
+/// The request to a service, signed.
 ///
 /// # Errors
 /// A sentence for the user if the credentials or the endpoint cannot be used.
 pub(super) fn signed(
     endpoint: &Uri,
+    service: &str,
     region: &str,
     credentials: &Credentials,
     now: SystemTime,
@@ -72,7 +74,7 @@ pub(super) fn signed(
     let params = SigningParams::builder()
         .identity(&identity)
         .region(region)
-        .name("ec2")
+        .name(service)
         .time(now)
         .settings(SigningSettings::default())
         .build()

@@ -18,7 +18,7 @@ use super::provider::Ec2;
 use crate::discovery::Context;
 use crate::discovery::http::client::Client;
 use crate::discovery::polling::{Answer, Poll, PollError};
-use aws::{Aws, Instance, Key, REGION, running};
+use aws::{Aws, Instance, Key, OWN_ID, REGION, Role, running};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -114,6 +114,49 @@ async fn running_instances_with_the_tags_are_peers() {
     let names = ask(&mut ec2).await.unwrap();
     assert_eq!(names, ["till@ip-10-0-0-6.test.internal"]);
     assert_eq!(aws.state().complaints, [""; 0]);
+}
+
+#[tokio::test]
+async fn instances_of_the_own_group_are_peers_whatever_it_is_called() {
+    let aws = Aws::start();
+    let group = |name| ("aws:autoscaling:groupName", name);
+    let own = |tags| Instance {
+        id: OWN_ID,
+        ..running("10.0.0.1", tags)
+    };
+    aws.state().instances = vec![
+        own([group("shop-*"), ("stage", "live")]),
+        running("10.0.0.2", [group("shop-*"), ("stage", "test")]),
+        running("10.0.0.3", [group("shop-7"), ("stage", "live")]),
+    ];
+    let config = Ec2Config {
+        tags: Vec::new(),
+        own_tags: vec!["aws:autoscaling:groupName".into()],
+        ..config()
+    };
+    let mut ec2 = provider(&config, environment(&aws, KEY));
+    let names = ask(&mut ec2).await.unwrap();
+    assert_eq!(names, ["shop@10.0.0.1", "shop@10.0.0.2"]);
+    assert_eq!(ask(&mut ec2).await.unwrap().len(), 2);
+    assert_eq!(aws.state().asked, 3, "the own tags are asked for once");
+
+    // One that cannot know its group names nobody, and says why.
+    let other = Ec2Config {
+        own_tags: vec!["team".into()],
+        ..config
+    };
+    let mut ec2 = provider(&other, environment(&aws, KEY));
+    let error = ask(&mut ec2).await.unwrap_err();
+    assert!(error.contains("i-0own has no tag team"), "{error}");
+    aws.state().instances.remove(0);
+    let error = ask(&mut ec2).await.unwrap_err();
+    assert!(error.contains("does not know the own instance"), "{error}");
+    let mut nowhere = KEY.to_vec();
+    nowhere.push(("AWS_EC2_METADATA_DISABLED", "true"));
+    let nowhere: [_; 4] = nowhere.try_into().unwrap();
+    let mut ec2 = provider(&other, environment(&aws, nowhere));
+    let error = ask(&mut ec2).await.unwrap_err();
+    assert!(error.contains("give tags instead"), "{error}");
 }
 
 #[tokio::test]
@@ -233,6 +276,148 @@ async fn the_container_endpoint_is_asked_with_its_token_and_only_where_keys_may_
     let mut ec2 = provider(&config(), here(&url));
     let error = ask(&mut ec2).await.unwrap_err();
     assert!(error.contains("answers 401"), "{error}");
+}
+
+const ROLE: &str = "arn:aws:iam::123456789012:role/beam";
+
+/// Lends the role, and lets its key ask EC2.
+fn lend(aws: &Aws, arn: &'static str, key: &Key, trusts: &str, external_id: Option<&'static str>) {
+    let mut state = aws.state();
+    state.keys.push(key.clone());
+    state.roles.push(Role {
+        arn,
+        key: key.clone(),
+        trusts: trusts.to_owned(),
+        external_id,
+    });
+}
+
+#[tokio::test]
+async fn a_pod_on_eks_has_the_role_of_its_service_account() {
+    let aws = Aws::start();
+    let key = Key::new("ASIAIRSA", "irsa/secret", Some("irsa+token=="));
+    lend(&aws, ROLE, &key, "hush-jwt", None);
+    aws.state().instances = shop(2);
+    let dir = tempfile::tempdir().unwrap();
+    let token = dir.path().join("token");
+    std::fs::write(&token, "hush-jwt\n").unwrap();
+    let url = aws.url();
+    let irsa = [
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap()),
+        ("AWS_ROLE_ARN", ROLE),
+        ("AWS_REGION", REGION),
+        ("AWS_ENDPOINT_URL_STS", &url),
+    ];
+    let mut ec2 = provider(&config(), environment(&aws, irsa));
+    assert_eq!(ask(&mut ec2).await.unwrap().len(), 2);
+    assert_eq!(ask(&mut ec2).await.unwrap().len(), 2);
+    assert_eq!(aws.state().credentials_asked, 1, "they are kept");
+    assert_eq!(aws.state().complaints, [""; 0]);
+
+    // The token is replaced, and read again when the role is asked for again.
+    aws.state().roles[0].trusts = "another".into();
+    aws.state().keys.last_mut().unwrap().refused = Some("ExpiredToken");
+    ask(&mut ec2).await.unwrap_err();
+    let error = ask(&mut ec2).await.unwrap_err();
+    assert!(
+        error.contains(ROLE) && error.contains("(AccessDenied)"),
+        "{error}"
+    );
+    assert!(error.contains("trust policy"), "{error}");
+    assert!(!error.contains("hush"), "{error}");
+    aws.state().keys.last_mut().unwrap().refused = None;
+    std::fs::write(&token, "another").unwrap();
+    assert_eq!(ask(&mut ec2).await.unwrap().len(), 2);
+
+    for (code, remedy) in [
+        ("InvalidIdentityToken", "identity provider is registered"),
+        ("ExpiredTokenException", "the clock of this machine"),
+    ] {
+        aws.state().sts_refuses = Some(code);
+        let mut ec2 = provider(&config(), environment(&aws, irsa));
+        let error = ask(&mut ec2).await.unwrap_err();
+        assert!(error.contains(remedy) && !error.contains("hush"), "{error}");
+    }
+    std::fs::remove_file(&token).unwrap();
+    let mut ec2 = provider(&config(), environment(&aws, irsa));
+    let error = ask(&mut ec2).await.unwrap_err();
+    assert!(error.contains("token cannot be read"), "{error}");
+    let mut ec2 = provider(&config(), environment(&aws, [irsa[0], irsa[2]]));
+    let error = ask(&mut ec2).await.unwrap_err();
+    assert!(error.contains("AWS_ROLE_ARN is not"), "{error}");
+}
+
+#[tokio::test]
+async fn a_profile_assumes_its_role_with_the_credentials_that_it_names() {
+    const FIRST: &str = "arn:aws:iam::123456789012:role/first";
+    let aws = Aws::start();
+    let first = Key::new("ASIAFIRST", "first/secret", Some("first+token"));
+    let second = Key::new("ASIASECOND", "hush/secret", Some("hush+token"));
+    let instance = Key::new("ASIAROLE", "role/secret", Some("role+token=="));
+    aws.state().keys.push(instance.clone());
+    aws.state().role = Some(instance);
+    lend(&aws, FIRST, &first, "AKIDTEST", None);
+    lend(&aws, ROLE, &second, "ASIAFIRST", Some("agreed"));
+    lend(&aws, ROLE, &second, "ASIAROLE", None);
+    lend(&aws, ROLE, &second, "jwt", None);
+    aws.state().instances = shop(1);
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join(".aws")).unwrap();
+    let token = dir.path().join("token");
+    std::fs::write(&token, "jwt").unwrap();
+    let config_file = format!(
+        "[profile chain]\nrole_arn = {ROLE}\nsource_profile = middle\nexternal_id = agreed\nrole_session_name = shop\n\
+         duration_seconds = 900\n\
+         [profile middle]\nrole_arn = {FIRST}\nsource_profile = keys\n\
+         [profile own]\nrole_arn = {FIRST}\nsource_profile = own\naws_access_key_id = AKIDTEST\n\
+         aws_secret_access_key = wJalr/test+key\n\
+         [profile instance]\nrole_arn = {ROLE}\ncredential_source = Ec2InstanceMetadata\n\
+         [profile web]\nrole_arn = {ROLE}\nweb_identity_token_file = {}\n\
+         [profile circle]\nrole_arn = {ROLE}\nsource_profile = circle2\n\
+         [profile circle2]\nrole_arn = {ROLE}\nsource_profile = circle\n\
+         [profile mfa]\nrole_arn = {ROLE}\nsource_profile = keys\nmfa_serial = x\n\
+         [profile nowhere]\nrole_arn = {ROLE}\n\
+         [profile gone]\nrole_arn = {ROLE}\nsource_profile = none\n\
+         [profile odd]\nrole_arn = {ROLE}\ncredential_source = Elsewhere\n\
+         [profile stranger]\nrole_arn = {ROLE}\nsource_profile = keys\n\
+         [profile sso]\nsso_start_url = https://x\n",
+        token.display()
+    );
+    std::fs::write(dir.path().join(".aws/config"), config_file).unwrap();
+    let keys = "[keys]\naws_access_key_id = AKIDTEST\naws_secret_access_key = wJalr/test+key\n";
+    std::fs::write(dir.path().join(".aws/credentials"), keys).unwrap();
+    let url = aws.url();
+    let with = |profile: &str| {
+        let home = dir.path().to_str().unwrap();
+        let more = [
+            ("HOME", home),
+            ("AWS_PROFILE", profile),
+            ("AWS_REGION", REGION),
+            ("AWS_ENDPOINT_URL_STS", &url),
+        ];
+        provider(&config(), environment(&aws, more))
+    };
+    for profile in ["chain", "own", "instance", "web"] {
+        let found = ask(&mut with(profile)).await;
+        assert_eq!(found, Ok(vec!["shop@10.0.0.1".to_owned()]), "{profile}");
+    }
+    assert_eq!(aws.state().complaints, [""; 0]);
+    for (profile, part) in [
+        ("circle", "its own source_profile"),
+        ("mfa", "mfa_serial"),
+        ("nowhere", "give source_profile"),
+        ("gone", "no file has the profile none"),
+        ("odd", "got \"Elsewhere\""),
+        ("stranger", "(AccessDenied)"),
+        ("sso", "aws configure export-credentials"),
+    ] {
+        let error = ask(&mut with(profile)).await.unwrap_err();
+        assert!(error.contains(part), "{profile}: {error}");
+        assert!(
+            !error.contains("hush") && !error.contains("wJalr"),
+            "{error}"
+        );
+    }
 }
 
 #[tokio::test]
