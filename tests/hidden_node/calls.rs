@@ -141,8 +141,8 @@ async fn sys_and_gen_server_stop_work_on_a_service_as_on_one_of_a_beam() {
         // What observer and the shell show.
         (
             "(fun() -> {status, P, {module, M}, [[], running, P, [], Misc]} = sys:get_status(S, 300000), \
-             {M, node(P) =:= element(2, S), [V || {data, [{\"State\", V}]} <- Misc]} end)()",
-            "{gen_server,true,[8]}",
+             {M, node(P) =:= element(2, S), hd([V || {data, [{\"State\", V}]} <- Misc])} end)()",
+            "{gen_server,true,8}",
         ),
         ("sys:suspend(S, 300000)", "ok"),
         ("sys:suspend(S, 300000)", "ok"),
