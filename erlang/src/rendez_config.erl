@@ -144,9 +144,9 @@ cluster(Options0) ->
                refresh => refresh(Options),
                providers => [Provider#{options := rendez_secret:seal_all(Own)}
                              || #{options := Own} = Provider <- lists:reverse(Providers)],
-               native => rendez_secret:seal(case Via of
-                                                [] -> Native;
-                                                _ -> Native#{via => Entries}
+               native => rendez_secret:seal(case Options of
+                                                #{via := _} -> Native#{via => Entries};
+                                                _ -> Native
                                             end)}}
     catch
         throw:{?MODULE, Why} -> {error, Why};

@@ -1048,7 +1048,7 @@ fn shapes(text: &str) -> Vec<Value> {
         list([text.into(), text.into()]),
         list([charlist(text)]),
         tuple([word(text), Value::Int(7)]),
-        table([(text, text.into())]),
+        table([("b", text.into())]),
         table([("a", table([("b", text.into())]))]),
     ]
 }
@@ -1071,7 +1071,8 @@ fn no_form_of_a_secret_option_is_in_an_error_or_a_debug_print() {
         let secrets = group
             .options
             .iter()
-            .filter(|option| option.takes.is_secret());
+            // Of a command the program is shown, and nothing else: see `CommandConfig`.
+            .filter(|option| option.takes.is_secret() && option.name != "command");
         for option in secrets {
             for (text, value) in TEXTS
                 .into_iter()
@@ -1102,8 +1103,6 @@ fn no_form_of_a_secret_option_is_in_an_error_or_a_debug_print() {
                 }
                 for given in given {
                     let mut shown = format!("{given:?}");
-                    // A key is no value: no option has the name of a secret.
-                    shown = shown.replace("\"monster\"", "");
                     match read(given) {
                         Ok(config) => {
                             shown += &format!("{config:?}");
@@ -1116,19 +1115,12 @@ fn no_form_of_a_secret_option_is_in_an_error_or_a_debug_print() {
                         Err(error) => shown += &format!("{error} {error:?}"),
                     }
                     let named = |problem: &str| problem.contains("monster");
-                    assert!(!named(&without_names(&shown)), "{}: {shown}", option.name);
+                    assert!(!named(&shown), "{}: {shown}", option.name);
                 }
             }
         }
     }
     assert!(tried > 200, "{tried}");
-}
-
-/// What is said of a key that no option has: the key, which the user took for a name.
-fn without_names(shown: &str) -> String {
-    shown
-        .replace("via.monster", "")
-        .replace("monster: there is no such option", "")
 }
 
 #[test]
