@@ -694,6 +694,259 @@ fn ninety_five_dead_names_are_few_lines_and_the_live_one_is_told() {
     assert!((1..=2 + took / 15).contains(&sums), "{log}");
 }
 
+/// The command with a log that is read as it is written.
+#[cfg(feature = "cli")]
+struct Told {
+    attached: Attached,
+    lines: BufReader<std::process::ChildStderr>,
+    log: String,
+}
+
+#[cfg(feature = "cli")]
+impl Told {
+    fn start(epmd: &Epmd, args: &[&str]) -> Self {
+        let mut attached = Attached::start(epmd, COOKIE, args);
+        let lines = BufReader::new(attached.0.stderr.take().expect("piped"));
+        Self {
+            attached,
+            lines,
+            log: String::new(),
+        }
+    }
+
+    /// Reads until the log has this text.
+    fn until(&mut self, text: &str) {
+        while !self.log.contains(text) {
+            let read = self.lines.read_line(&mut self.log).expect("text");
+            assert!(read > 0, "it ended before it said {text:?}:\n{}", self.log);
+        }
+    }
+
+    /// Asks for the status until it has this text.
+    fn until_status(&mut self, text: &str) {
+        // Before that the signal ends it.
+        self.until("attached to ");
+        while !self.log.contains(text) {
+            self.attached.signal("USR1");
+            let before = self.log.len();
+            while !self.log[before..].contains("status: ") {
+                let read = self.lines.read_line(&mut self.log).expect("text");
+                assert!(read > 0, "it ended before it said {text:?}:\n{}", self.log);
+            }
+        }
+    }
+
+    fn end(self, signal: &str) -> String {
+        let (code, log) = self.attached.end(signal, self.log, self.lines);
+        assert_eq!(code, Some(0), "{log}");
+        log
+    }
+}
+
+#[test]
+#[cfg(feature = "cli")]
+fn a_node_that_no_source_names_leaves_and_is_not_dialled_again_after_a_restart() {
+    if !beam_is_installed("the sidecar removes a node") {
+        return;
+    }
+    let epmd = Epmd::start();
+    // These connect all to all, and only `a` has a sidecar: what `global` does is the other nodes' to suffer.
+    let [mut a, mut b, mut c] =
+        ["a@127.0.0.1", "b@127.0.0.1", "c@127.0.0.1"].map(|name| erl(&epmd, name));
+    for other in ["a@127.0.0.1", "b@127.0.0.1"] {
+        c.eval(&format!("pong = net_adm:ping('{other}')"));
+    }
+    b.wait_for_nodes(&["a@127.0.0.1", "c@127.0.0.1"], PATIENCE);
+    for beam in [&mut a, &mut b, &mut c] {
+        beam.eval("ok = global:sync()");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("peers");
+    let name = |names: &str| std::fs::write(&path, names).expect("it is written");
+    name("a@127.0.0.1\nb@127.0.0.1\nc@127.0.0.1\n");
+    let path_word = path.display().to_string();
+    let args = [
+        "a@127.0.0.1",
+        "--via",
+        "file",
+        "--path",
+        &path_word,
+        "--on-removed",
+        "disconnect:0s",
+    ];
+    let mut told = Told::start(&epmd, &args);
+    told.until_status("2 of 2 named nodes are connected");
+    c.eval("net_kernel:monitor_nodes(true)");
+    name("a@127.0.0.1\nc@127.0.0.1\n");
+    told.until("b@127.0.0.1 has left: no provider names it any longer");
+    b.wait_for_nodes(&[], PATIENCE);
+    told.until_status(
+        "b@127.0.0.1 was removed; it is connected again when a provider names it anew",
+    );
+    a.wait_for_nodes(&["c@127.0.0.1"], PATIENCE);
+    c.wait_for_nodes(&["a@127.0.0.1"], PATIENCE);
+    told.end("HUP");
+    assert_eq!(
+        b.eval("application:get_env(rendez_left, node())"),
+        "{ok,'a@127.0.0.1'}"
+    );
+
+    let mut told = Told::start(&epmd, &args);
+    told.until_status("1 of 1 named nodes are connected");
+    a.wait_for_nodes(&["c@127.0.0.1"], PATIENCE);
+    // Named anew it is back.
+    name("a@127.0.0.1\nb@127.0.0.1\nc@127.0.0.1\n");
+    told.until("connected to b@127.0.0.1");
+    b.wait_for_nodes(&["a@127.0.0.1", "c@127.0.0.1"], PATIENCE);
+    told.end("TERM");
+    // Those that stayed lost the one that went, and not each other.
+    let lost = "(fun Flush(Lost) -> receive {nodedown, Node} -> Flush([Node | Lost]); {nodeup, _} -> Flush(Lost) \
+                after 0 -> lists:usort(Lost) end end)([])";
+    assert_eq!(c.eval(lost), "['b@127.0.0.1']");
+}
+
+#[test]
+#[cfg(feature = "cli")]
+fn a_node_that_someone_else_wants_stays_and_the_status_says_who() {
+    if !beam_is_installed("two sidecars disagree") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let [mut a, mut b, _c] =
+        ["a@127.0.0.1", "b@127.0.0.1", "c@127.0.0.1"].map(|name| erl(&epmd, name));
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("peers");
+    let all = "a@127.0.0.1\nb@127.0.0.1\nc@127.0.0.1\n";
+    std::fs::write(&path, all).expect("it is written");
+    let path_word = path.display().to_string();
+    let mut told = Told::start(
+        &epmd,
+        &[
+            "a@127.0.0.1",
+            "--via",
+            "file",
+            "--path",
+            &path_word,
+            "--on-removed",
+            "disconnect:0s",
+        ],
+    );
+    let mut other = Told::start(
+        &epmd,
+        &[
+            "c@127.0.0.1",
+            "--via",
+            "list",
+            "--node-list",
+            "a@127.0.0.1,b@127.0.0.1",
+        ],
+    );
+    told.until_status("2 of 2 named nodes are connected");
+    other.until_status("2 of 2 named nodes are connected");
+    a.eval("ok = global:sync()");
+    std::fs::write(&path, all.replace("b@127.0.0.1\n", "")).expect("it is written");
+    told.until("['c@127.0.0.1'] did not remove it (yet)");
+    told.until_status("b@127.0.0.1 is to be removed, and stays connected for now");
+    assert_eq!(
+        b.eval("application:get_all_env(rendez_unwanted)"),
+        "[{'a@127.0.0.1',true}]"
+    );
+    b.wait_for_nodes(&["a@127.0.0.1", "c@127.0.0.1"], PATIENCE);
+    // When the one that wants it has no sidecar any more, it goes.
+    other.end("TERM");
+    told.until("b@127.0.0.1 has left: no provider names it any longer");
+    b.wait_for_nodes(&[], PATIENCE);
+}
+
+#[test]
+#[cfg(feature = "cli")]
+fn a_node_that_left_or_said_goodbye_is_not_connected_whatever_sidecar_comes() {
+    if !beam_is_installed("a sidecar beside a node that left") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let mut a = Beam::start(&epmd, &loner("a@127.0.0.1"));
+    let mut b = Beam::start(&epmd, &loner("b@127.0.0.1"));
+    let args = ["a@127.0.0.1", "--via", "list", "--node-list", "b@127.0.0.1"];
+    // As another node does that removes this one.
+    a.eval("application:set_env(rendez_left, node(), 'c@127.0.0.1')");
+    for _ in 0..2 {
+        let mut told = Told::start(&epmd, &args);
+        told.until("a@127.0.0.1 has left the cluster (c@127.0.0.1 removed it)");
+        told.until_status("b@127.0.0.1 is not connected: no attempt comes by itself");
+        assert_eq!(a.eval("nodes()"), "[]");
+        told.end("HUP");
+    }
+    let mut told = Told::start(&epmd, &args);
+    told.until("a@127.0.0.1 has left the cluster");
+    // Who connects to it wants it back.
+    b.eval("pong = net_adm:ping('a@127.0.0.1')");
+    told.until("a@127.0.0.1 is back in the cluster");
+    a.wait_until("application:get_all_env(rendez_left)", PATIENCE, |env| {
+        env == "[]"
+    });
+    told.end("TERM");
+
+    // As `Rendez.leave` on the other node does.
+    a.eval("application:set_env(rendez_left, 'b@127.0.0.1', true), erlang:disconnect_node('b@127.0.0.1')");
+    b.wait_for_nodes(&[], PATIENCE);
+    for _ in 0..2 {
+        let mut told = Told::start(&epmd, &args);
+        told.until("it said goodbye; it is connected again when a provider names it anew");
+        told.until_status("b@127.0.0.1 is not connected: no attempt comes by itself");
+        assert_eq!(a.eval("nodes()"), "[]");
+        told.end("HUP");
+    }
+}
+
+#[test]
+#[cfg(feature = "cli")]
+fn hidden_peers_and_a_node_without_a_name_of_its_own_stay_connected() {
+    if !beam_is_installed("hidden peers beside the sidecar") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let mut a = Beam::start(&epmd, &loner("a@127.0.0.1"));
+    let _h = Beam::start(&epmd, &loner("h@127.0.0.1").flags(["-hidden"]));
+    // Its name is given by the first node that it connects to, and it is hidden.
+    let mut dynamic = Beam::start(&epmd, &BeamOptions::erl("undefined@127.0.0.1"));
+    dynamic.eval("true = net_kernel:connect_node('a@127.0.0.1')");
+    let given = dynamic.eval("node()");
+    assert!(!given.contains("undefined"), "{given}");
+    let mut told = Told::start(
+        &epmd,
+        &[
+            "a@127.0.0.1",
+            "--via",
+            "list",
+            "--node-list",
+            "h@127.0.0.1",
+            "--refresh-interval-ms",
+            "100",
+            "--on-removed",
+            "disconnect:0s",
+        ],
+    );
+    told.until_status("1 of 1 named nodes are connected");
+    // Each status is asked for after several polls.
+    for _ in 0..5 {
+        let before = told.log.len();
+        std::thread::sleep(Duration::from_millis(250));
+        told.attached.signal("USR1");
+        while !told.log[before..].contains("1 of 1 named nodes are connected") {
+            assert!(told.lines.read_line(&mut told.log).expect("text") > 0);
+        }
+    }
+    let hidden = a.eval("lists:sort(nodes(hidden))");
+    assert!(
+        hidden.contains(&given) && hidden.contains("'h@127.0.0.1'"),
+        "{hidden}"
+    );
+    let log = told.end("TERM");
+    assert_eq!(log.matches("event=\"joined\"").count(), 1, "{log}");
+    assert_eq!(log.matches("event=\"left\"").count(), 0, "{log}");
+}
+
 /// Counts, and panics at it.
 struct Faulty;
 

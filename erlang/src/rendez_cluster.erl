@@ -28,6 +28,8 @@
 -define(COOKIE_MS, 300_000).
 %% How long a node that was asked to leave, and did not, is left alone before it is asked again.
 -define(REMOVE_MS, 5000).
+%% How many nodes that were removed are remembered. One that was forgotten and comes back by itself stays connected.
+-define(REMOVED, 1024).
 %% How long a poller that should not have died stays dead.
 -define(POLLER_MS, 1000).
 
@@ -224,7 +226,7 @@ handle_info({'DOWN', Monitor, process, Pid, Reason}, #state{workers = Workers} =
         error ->
             {noreply, unsubscribe(Pid, State)}
     end;
-handle_info({remove, Name}, #state{removed = Removed, up = Up} = State) ->
+handle_info({remove, Name}, #state{removed = Removed, up = Up, native = #native{}} = State) ->
     case Removed of
         #{Name := {Node, _}} when is_map_key(Node, Up) -> {noreply, work({disconnect, self()}, Node, Name, State)};
         _ -> {noreply, State}
@@ -464,8 +466,9 @@ status(#{nodes := Nodes} = Map, #state{config = #{name := Name, dist := {Module,
 
 %%% Connections
 
-work(Task, Node, Name, #state{config = #{dist := {Module, Options}}, dist = Dist, workers = Workers} = State) ->
-    {Pid, Monitor} = spawn_monitor(fun() -> exit({done, worker(Task, Module, Node, Dist, Options)}) end),
+work(Task, Node, Name, #state{config = #{dist := {Module, Options}}, dist = Dist, workers = Workers,
+                              native = #native{tag = Session}} = State) ->
+    {Pid, Monitor} = spawn_monitor(fun() -> exit({done, worker(Task, Module, Node, Dist, Options, Session)}) end),
     _ = erlang:send_after(?CONNECT_MS, self(), {overdue, Monitor}),
     What = case Task of
         {connect, _Info} -> connect;
@@ -473,9 +476,9 @@ work(Task, Node, Name, #state{config = #{dist := {Module, Options}}, dist = Dist
     end,
     State#state{workers = Workers#{Monitor => {What, Node, Name, Pid}}}.
 
-worker(Task, Module, Node, Dist, Options) ->
+worker(Task, Module, Node, Dist, Options, Session) ->
     try
-        case is_disconnect(Task) orelse rendez_leave:may_connect(Node) of
+        case is_disconnect(Task) orelse rendez_leave:may_connect(Node, Session) of
             {error, _} = Left ->
                 Left;
             _ ->
@@ -561,7 +564,11 @@ up(Node, Type, #state{up = Up, removed = Removed} = State) ->
 %%% Removed nodes
 
 removing(Name, Node, How, #state{removed = Removed} = State) ->
-    State#state{removed = Removed#{Name => {Node, How}}}.
+    Others = case map_size(Removed) >= ?REMOVED andalso not is_map_key(Name, Removed) of
+        true -> maps:remove(hd(maps:keys(Removed)), Removed);
+        false -> Removed
+    end,
+    State#state{removed = Others#{Name => {Node, How}}}.
 
 removal(Node, Name, {done, left}, State) ->
     log(notice, removed, "~ts has left: no provider names it any longer", [Name], removing(Name, Node, left, State));

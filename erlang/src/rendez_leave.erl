@@ -6,14 +6,17 @@
 %% no provider names any longer is not cut off: it is asked to leave, and only when no node that stays wants it.
 %%
 %% What the nodes agree on is kept in their application environments, and nothing but OTP's own functions is
-%% called on another node, so that a node without Rendez can be asked to leave too.
+%% called on another node, so that a node without Rendez can be asked to leave too. The sidecar
+%% (`src/sidecar/leave.rs') does the same for the node that it is attached to, and is recognised by the name of
+%% its process there.
 %%
 %% - `rendez_unwanted' on the node that is to go: the nodes that want it no longer.
-%% - `rendez_left' on a node: that it has left itself, and which other nodes said goodbye. Rendez does not
-%%   connect to anyone, or to those nodes, because of what a provider named before.
+%% - `rendez_left' on a node: that it has left itself, because of which node, and which other nodes said
+%%   goodbye: `true', or a list of those clusters here, as they began, that were told of it. Rendez does not connect to anyone, or
+%%   to those nodes, because of what a provider named before.
 -module(rendez_leave).
 
--export([remove/2, goodbye/1, may_connect/1, is_up/1, rejoin/0, has_left/0]).
+-export([remove/2, goodbye/1, may_connect/2, is_up/1, rejoin/0, has_left/0]).
 
 -define(UNWANTED, rendez_unwanted).
 -define(LEFT, rendez_left).
@@ -22,6 +25,8 @@
 -define(CALL_MS, 5000).
 %% How often, and at most how many times, it is looked whether a node that was asked to leave is gone.
 -define(GONE, {50, 100}).
+%% How many clusters are remembered that were told of a goodbye.
+-define(TOLD, 8).
 
 -type removal() :: left                                    %% It was asked to leave, and did.
                  | gone                                    %% There is no connection to it.
@@ -37,7 +42,7 @@
 %% cut it from this side alone is what does the harm.
 -spec remove(node(), Peers :: [node()]) -> removal().
 remove(Node, Peers) ->
-    Here = lists:member(Node, nodes(connected)),
+    Here = is_connected(Node),
     Hidden = lists:member(Node, nodes(hidden)),
     Named = lists:member(Node, Peers),
     try
@@ -56,7 +61,7 @@ remove(Node, Peers) ->
         end
     catch
         error:{erpc, Reason} ->
-            case lists:member(Node, nodes(connected)) of
+            case is_connected(Node) of
                 true -> {error, text("it does not answer (~0tp)", [Reason])};
                 false -> gone
             end;
@@ -73,8 +78,11 @@ ask(Node, Peers) ->
                 [] ->
                     ok = call(Node, application, set_env, [?LEFT, Node, node()]),
                     lists:foreach(fun(Who) -> call(Node, application, unset_env, [?UNWANTED, Who]) end, Unwanted),
-                    ok = erpc:cast(Node, global, disconnect, []),
+                    %% A cast connects to a node that has gone meanwhile.
+                    _ = is_connected(Node) andalso erpc:cast(Node, global, disconnect, []),
                     until_gone(Node, ?GONE);
+                {error, Silent} ->
+                    {error, text("~0tP do not say whether they want it", [Silent, 12])};
                 Others ->
                     {wanted_by, Others}
             end;
@@ -93,13 +101,25 @@ part(Node) ->
     _ = erlang:disconnect_node(Node),
     left.
 
-%% Those that have a say. A node without Rendez has none.
+%% Those that have a say. A node has none that runs no Rendez and has no sidecar, or is no BEAM.
 with_rendez(Nodes) ->
-    [Node || Node <- Nodes,
-             call(Node, erlang, whereis, [rendez_sup]) =/= undefined].
+    Voters = lists:filter(fun is_connected/1, Nodes),
+    Answers = [erpc:multicall(Voters, erlang, whereis, [Name], ?CALL_MS) || Name <- [rendez_sup, rendez_sidecar]],
+    Votes = lists:append([lists:zip(Voters, Some) || Some <- Answers]),
+    case lists:usort([Node || {Node, {ok, Pid}} <- Votes, is_pid(Pid)]) of
+        [] ->
+            case lists:usort([Node || {Node, {error, {erpc, _}}} <- Votes]) of
+                [] -> [];
+                Silent -> {error, Silent}
+            end;
+        Others ->
+            Others
+    end.
+
+is_connected(Node) -> lists:member(Node, [node() | nodes(connected)]).
 
 until_gone(Node, {Pause, Times}) ->
-    case lists:member(Node, nodes(connected)) of
+    case is_connected(Node) of
         false -> left;
         true when Times > 0 -> timer:sleep(Pause), until_gone(Node, {Pause, Times - 1});
         true -> {error, <<"it was asked to leave, and is still connected">>}
@@ -119,17 +139,24 @@ goodbye(Hidden) ->
     end,
     lists:foreach(fun erlang:disconnect_node/1, Hidden).
 
-%% @doc Whether Rendez may connect to a node now. A goodbye counts once: a later attempt comes of a fresh
-%% sighting, since the first one was told that no retry can succeed.
--spec may_connect(node()) -> ok | {error, {left, Message :: binary()}}.
-may_connect(Node) ->
+%% @doc Whether a cluster may connect to a node now. A goodbye counts once for each cluster, and for one that has
+%% begun again, of which `Session' is another: a later attempt comes of a fresh sighting, since the first one was
+%% told that no retry can succeed.
+-spec may_connect(node(), Session :: rendez_nif:tag()) -> ok | {error, {left, Message :: binary()}}.
+may_connect(Node, Session) ->
     case {left_because_of(node()), left_because_of(Node)} of
         {{ok, By}, _} ->
             {error, {left, text("this node has left the cluster (~ts); it joins again when another node connects to it, "
                                 "or by rendez:refresh/1", [because(By)])}};
-        {undefined, {ok, _}} ->
-            ok = application:unset_env(?LEFT, Node),
-            {error, {left, <<"it said goodbye; it is connected again when a provider names it anew">>}};
+        {undefined, {ok, Told}} ->
+            Sessions = [Other || is_list(Told), Other <- Told],
+            case lists:member(Session, Sessions) of
+                true ->
+                    application:unset_env(?LEFT, Node);
+                false ->
+                    ok = application:set_env(?LEFT, Node, lists:sublist([Session | Sessions], ?TOLD)),
+                    {error, {left, <<"it said goodbye; it is connected again when a provider names it anew">>}}
+            end;
         {undefined, undefined} ->
             ok
     end.
@@ -158,6 +185,11 @@ has_left() -> left_because_of(node()) =/= undefined.
 
 left_because_of(Node) -> application:get_env(?LEFT, Node).
 
-call(Node, Module, Function, Arguments) -> erpc:call(Node, Module, Function, Arguments, ?CALL_MS).
+%% `erpc' connects to a node that is not connected, and so would bring back the one that has just left.
+call(Node, Module, Function, Arguments) ->
+    case is_connected(Node) of
+        true -> erpc:call(Node, Module, Function, Arguments, ?CALL_MS);
+        false -> error({erpc, noconnection})
+    end.
 
 text(Format, Arguments) -> unicode:characters_to_binary(io_lib:format(Format, Arguments)).

@@ -24,6 +24,7 @@ all() ->
      a_removed_node_leaves_and_no_one_who_stays_loses_a_connection,
      a_node_that_leaves_is_not_connected_again_and_harms_no_one,
      a_removed_node_that_hangs_is_left_alone,
+     a_node_that_said_goodbye_stays_away_when_the_cluster_begins_anew,
      without_reconnection_a_lost_node_stays_lost,
      a_node_that_goes_on_under_another_name,
      a_node_that_is_not_alive_for_a_while,
@@ -33,6 +34,7 @@ all() ->
      reloading_the_library_while_clusters_run,
      a_hidden_peer_is_joined_once_and_stays,
      a_hidden_node_sees_its_peers_joined_once,
+     a_node_without_a_name_of_its_own_joins_once_and_stays,
      a_remote_shell_is_no_peer,
      hidden_connections_where_they_are_asked_for,
      this_node_under_another_address_is_not_connected_to,
@@ -554,6 +556,28 @@ removal_failed() ->
     #{removing := Removing} = rendez:status(rendez),
     [found || {<<"a@127.0.0.1">>, Why} <- maps:to_list(Removing), string:find(Why, "does not answer") =/= nomatch] =/= [].
 
+a_node_that_said_goodbye_stays_away_when_the_cluster_begins_anew(Config) ->
+    with(Config, [a, b], fun(A, B) ->
+        Options = ?LIST(['a@127.0.0.1', 'b@127.0.0.1']),
+        start_cluster(A, Options),
+        start_cluster(B, Options),
+        event(A, joined, 'b@127.0.0.1'),
+        ok = rendez_peers:call(B, rendez, leave, []),
+        until_idle(A, [<<"b@127.0.0.1">>]),
+        ok = rendez_peers:call(A, rendez, stop_cluster, [rendez]),
+        start_cluster(A, Options),
+        until_idle(A, [<<"b@127.0.0.1">>]),
+        ?assertEqual([], rendez_peers:call(A, erlang, nodes, [])),
+        %% And the other one as well.
+        ok = rendez_peers:call(B, application, stop, [rendez]),
+        start_cluster(B, Options),
+        until_idle(B, [<<"a@127.0.0.1">>]),
+        ok = rendez_peers:call(A, rendez, refresh, [rendez]),
+        event(A, joined, 'b@127.0.0.1'),
+        event(B, joined, 'a@127.0.0.1'),
+        ?assertMatch(#{left := false}, rendez_peers:call(B, rendez, status, [rendez]))
+    end).
+
 without_reconnection_a_lost_node_stays_lost(Config) ->
     with(Config, [a, b], fun(A, _B) ->
         start_cluster(A, [{refresh_interval_ms, infinity}, {stable_after, 0}, {reconnect_jitter, 0}
@@ -737,6 +761,27 @@ a_hidden_node_sees_its_peers_joined_once(Config) ->
         end)
     after
         rendez_peers:stop(A)
+    end.
+
+%% `-name undefined@Host': the name comes with the first connection, and the node is hidden.
+a_node_without_a_name_of_its_own_joins_once_and_stays(Config) ->
+    D = rendez_peers:start_dynamic(?config(epmd, Config)),
+    try
+        with(Config, [a, b], fun(A, _B) ->
+            start_cluster(A, ?LIST(['b@127.0.0.1'])),
+            event(A, joined, 'b@127.0.0.1'),
+            start_cluster(D, ?LIST(['a@127.0.0.1', 'b@127.0.0.1'])),
+            Both = ['a@127.0.0.1', 'b@127.0.0.1'],
+            rendez_peers:until(fun() -> lists:sort(rendez_peers:call(D, rendez, peers, [rendez])) =:= Both end),
+            ?assertMatch(#{alive := true}, compare(D, 5)),
+            compare(A, 5),
+            ?assertEqual(Both, lists:sort(rendez_peers:call(D, rendez, peers, [rendez]))),
+            ?assertEqual([], [Node || {left, Node} <- joined_and_left(D)]),
+            ?assertEqual([{joined, 'b@127.0.0.1'}], joined_and_left(A)),
+            ?assertEqual(1, length(rendez_peers:call(A, erlang, nodes, [hidden])))
+        end)
+    after
+        rendez_peers:stop(D)
     end.
 
 a_remote_shell_is_no_peer(Config) ->

@@ -2,7 +2,7 @@
 %% started them, also when a test fails or the BEAM crashes.
 -module(rendez_peers).
 
--export([epmd/0, stop_epmd/1, start/2, start/3, start_dead/1, stop/1, call/4, until/1, until/2, free_port/1]).
+-export([epmd/0, stop_epmd/1, start/2, start/3, start_dead/1, start_dynamic/1, stop/1, call/4, until/1, until/2, free_port/1]).
 
 -define(COOKIE, "a-cookie-of-the-tests").
 
@@ -44,6 +44,11 @@ start({EpmdPort, _}, Name, Options) ->
 %% A node that is not alive.
 start_dead({EpmdPort, _}) ->
     boot(#{}, [{"ERL_EPMD_PORT", integer_to_list(EpmdPort)}], ["-setcookie", ?COOKIE]).
+
+%% A node that gets its name from the first one that it connects to.
+start_dynamic({EpmdPort, _}) ->
+    boot(#{}, [{"ERL_EPMD_PORT", integer_to_list(EpmdPort)}],
+         ["-setcookie", ?COOKIE, "-name", "undefined@127.0.0.1"]).
 
 boot(Base, Env, Arguments) ->
     Paths = lists:append([["-pa", filename:absname(Path)] || Path <- code:get_path(), ours(Path)]),

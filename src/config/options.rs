@@ -826,7 +826,7 @@ pub const CLUSTER: &[Opt] = &[
         name: "on_removed",
         takes: Takes::Removal,
         default: Value("keep"),
-        doc: "What becomes of the connection to a node that no provider names any longer. keep: it stays for as long as the node lives. disconnect: after the grace the node is asked to leave, by the package as soon as no node that stays names it, so that no other connection is harmed (docs/leaving.md). It is not connected again before a provider names it anew.",
+        doc: "What becomes of the connection to a node that no provider names any longer. keep: it stays for as long as the node lives. disconnect: after the grace the node is asked to leave, as soon as no node that stays names it, so that no other connection is harmed (docs/leaving.md). It is not connected again before a provider names it anew.",
         example: "disconnect:30s",
     },
     Opt {

@@ -228,15 +228,51 @@ impl Node {
         self.0.table.up(peer.as_str())
     }
 
-    /// Ends the connection to `peer`, if there is one.
+    /// Ends the connection to `peer`, if there is one, and no other connection.
     ///
-    /// For a visible node this is what `erlang:disconnect_node/1` is: since OTP 25 `global` on both sides tells all
-    /// others, and these part from one of the two, so that connections between third nodes end too. Where that must
-    /// not be, be a hidden node, or have the peer leave by `global:disconnect/0`. [`Node::stop`] harms nobody.
+    /// This is less than `erlang:disconnect_node/1` does: since OTP 25 `global` on both sides of that tells all others,
+    /// and these part from one of the two, so that connections between third nodes end too. A visible node and its peer
+    /// note instead that they part. The peer logs that as a warning of `global`, and names of the whole cluster are not
+    /// shared between the two until they are connected again. To end all connections use [`Node::leave`].
     pub fn disconnect(&self, peer: &NodeName) {
-        if let Some(connection) = self.connection(peer) {
+        let Some(connection) = self.connection(peer) else {
+            return;
+        };
+        match self.0.global.get() {
+            Some(global) if connection.is_visible() => global.part(&self.0, connection.node()),
+            _ => connection.close(CloseReason::Local),
+        }
+    }
+
+    /// Leaves the cluster without harm to the nodes that stay, as `global:disconnect/0` does: ends the connections to
+    /// all visible nodes, waits until they have ended, and says which nodes that were. Hidden connections stay; a hidden
+    /// node has no others.
+    ///
+    /// The node goes on, and joins again when it connects to a node, or a node to it.
+    ///
+    /// ```no_run
+    /// # async fn example(node: rendez::Node) -> Result<(), Box<dyn std::error::Error>> {
+    /// let left = node.leave().await;
+    /// println!("left {} nodes", left.len());
+    /// node.connect(&"shop@127.0.0.1".parse()?).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn leave(&self) -> Vec<NodeName> {
+        let mut connections = self.connections();
+        connections.retain(Connection::is_visible);
+        if let Some(global) = self.0.global.get() {
+            global.part_from_all(&self.0);
+        }
+        // Those too that `global` has not heard of yet.
+        for connection in &connections {
             connection.close(CloseReason::Local);
         }
+        let mut left = Vec::with_capacity(connections.len());
+        for connection in connections {
+            connection.settled().await;
+            left.push(connection.peer().name.clone());
+        }
+        left
     }
 
     /// The nodes that it is connected to, hidden ones among them.

@@ -217,6 +217,9 @@ impl Drop for Alive {
         if shared.is_stopped() {
             return;
         }
+        if let Some(global) = shared.global.get() {
+            global.leave();
+        }
         drop(shared.shut());
         shared.end_processes(|entry| {
             let mut inner = entry.lock();

@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ use crate::etf::Term;
 use crate::host_lookup::{LookupError, host_addresses};
 use crate::name::NodeName;
 use crate::node::{CallError, Node, atom_of};
+
+use super::leave::{Leave, May};
 
 /// How long `net_kernel:connect_node/1` may take. The attached node ends it by itself after its
 /// `net_setuptime`, which is at most 120 s; the engine gives up after 150 s.
@@ -48,6 +51,9 @@ pub(super) struct Connector {
     target: NodeName,
     dial: DialOptions,
     hidden: bool,
+    leave: Arc<Leave>,
+    /// Whether the log says that the attached node has left.
+    left: AtomicBool,
     /// The turn at `net_kernel` of the attached node.
     turn: Semaphore,
     /// The turn to ask the attached node for a host.
@@ -65,7 +71,13 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(node: Node, target: NodeName, dial: DialOptions, hidden: bool) -> Self {
+    pub(super) fn new(
+        node: Node,
+        target: NodeName,
+        dial: DialOptions,
+        hidden: bool,
+        leave: Arc<Leave>,
+    ) -> Self {
         Self {
             node,
             target,
@@ -74,6 +86,8 @@ impl Connector {
                 ..dial
             },
             hidden,
+            leave,
+            left: AtomicBool::new(false),
             turn: Semaphore::new(1),
             asking: Arc::new(Semaphore::new(1)),
             unknown: Mutex::default(),
@@ -131,6 +145,7 @@ impl Connector {
             true => "hidden_connect_node",
             false => "connect_node",
         };
+        self.has_not_left(peer).await?;
         let turn = self.turn.acquire().await;
         self.is_allowed(peer).await?;
         let connecting = self.node.call(
@@ -164,6 +179,40 @@ impl Connector {
             Err(error @ CallError::Timeout { .. }) => Err(failed("timeout", &error)),
             Err(error) => Err(failed("failed", &error)),
         }
+    }
+
+    /// Nobody who left is connected to again before he is seen anew.
+    async fn has_not_left(&self, peer: &NodeName) -> Result<(), ConnectError> {
+        let message = match self.leave.may_connect(peer).await {
+            May::Connect => {
+                self.left.store(false, Ordering::Relaxed);
+                return Ok(());
+            }
+            May::Goodbye => {
+                "it said goodbye; it is connected again when a provider names it anew".to_owned()
+            }
+            May::Left(by) => {
+                let target = &self.target;
+                let because = match by == target.as_str() {
+                    true => "as its own application wanted".to_owned(),
+                    false => format!("{by} removed it"),
+                };
+                if !self.left.swap(true, Ordering::Relaxed) {
+                    tracing::info!(
+                        event = "node_left", phrase = "the attached node has left", attached = %target,
+                        reason = because.as_str(),
+                        "{target} has left the cluster ({because}); it joins again when another node connects to it"
+                    );
+                }
+                format!(
+                    "{target} has left the cluster ({because}); it joins again when another node connects to it"
+                )
+            }
+        };
+        Err(ConnectError {
+            reason: "left".into(),
+            message,
+        })
     }
 
     async fn allowed(&self) -> Option<Term> {

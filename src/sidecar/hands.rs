@@ -1,7 +1,6 @@
-//! Carries out at the attached node what the engine decides.
+//! Carries out at the attached node what the engine decides: connects here, and passes on what is to be removed.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -10,12 +9,8 @@ use crate::cluster::driver::Outlet;
 use crate::cluster::report::Line;
 use crate::cluster::{Action, ConnectError};
 use crate::name::NodeName;
-use crate::node::{Node, atom_of};
 
 use super::connector::Connector;
-
-/// How long `erlang:disconnect_node/1` may take.
-const DISCONNECTING: Duration = Duration::from_secs(10);
 
 /// How an attempt to connect ended.
 pub(super) type Attempt = (NodeName, Result<(), ConnectError>);
@@ -24,25 +19,26 @@ pub(super) type Attempt = (NodeName, Result<(), ConnectError>);
 ///
 /// The calls end with this value.
 pub(super) struct Hands {
-    node: Node,
     target: NodeName,
     connector: Arc<Connector>,
     attempts: mpsc::Sender<Attempt>,
+    /// The nodes that are to be removed: see `removals`.
+    removals: mpsc::Sender<NodeName>,
     calls: JoinSet<()>,
 }
 
 impl Hands {
     pub(super) fn new(
-        node: Node,
         target: NodeName,
         connector: Connector,
         attempts: mpsc::Sender<Attempt>,
+        removals: mpsc::Sender<NodeName>,
     ) -> Self {
         Self {
-            node,
             target,
             connector: Arc::new(connector),
             attempts,
+            removals,
             calls: JoinSet::new(),
         }
     }
@@ -69,27 +65,13 @@ impl Outlet for Hands {
     fn deliver(&mut self, action: Action) {
         // Those that have ended are let go of.
         while self.calls.try_join_next().is_some() {}
-        let (node, target) = (self.node.clone(), self.target.clone());
         match action {
             Action::Connect(peer) => self.begin_connect(peer, None),
             Action::Disconnect(peer) => {
+                let removals = self.removals.clone();
                 self.calls.spawn(async move {
-                    let arguments = vec![atom_of(&peer).into()];
-                    let done = node
-                        .call(
-                            &target,
-                            "erlang",
-                            "disconnect_node",
-                            arguments,
-                            DISCONNECTING,
-                        )
-                        .await;
-                    if let Err(error) = done {
-                        tracing::warn!(
-                            event = "disconnect_failed", phrase = "not disconnected", attached = %target,
-                            node = %peer, "{target} was not disconnected from {peer}: {error}"
-                        );
-                    }
+                    // The session has ended otherwise.
+                    let _ = removals.send(peer).await;
                 });
             }
             Action::Event(_) => {}

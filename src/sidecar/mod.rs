@@ -2,7 +2,8 @@
 //!
 //! The release beside it needs no change. What it sees is a hidden node, which `nodes()` leaves out, one
 //! process that tells the sidecar which nodes come and go (`watch`), and calls of
-//! `net_kernel:connect_node/1` for the peers that the engine wants (`hands`).
+//! `net_kernel:connect_node/1` for the peers that the engine wants (`hands`). Nodes that no provider names any longer
+//! leave by themselves, as it asks them to (`leave`, `removals`).
 //!
 //! A sidecar runs one *session* after the other: it connects to its node, starts the providers and an engine
 //! in the name of that node, and stops them, goodbye included, when the connection is lost. While the node is
@@ -19,8 +20,11 @@
 //! ```
 
 mod connector;
+mod eval;
 mod hands;
+mod leave;
 mod name;
+mod removals;
 mod session;
 mod signal;
 mod status;

@@ -18,6 +18,8 @@ use crate::panics::words;
 
 use super::connector::Connector;
 use super::hands::Hands;
+use super::leave::Leave;
+use super::removals::Removals;
 use super::watch::{self, Change, Peer, Watch};
 use super::{Ended, Sidecar, SidecarError, StatusRequests, requested, status};
 
@@ -40,8 +42,17 @@ pub(super) async fn run(
         tls: options.tls.clone(),
         ..DialOptions::default()
     };
-    let connector = Connector::new(node.clone(), options.node.clone(), dial, options.hidden);
-    let hands = Hands::new(node.clone(), options.node.clone(), connector, report);
+    let target = &options.node;
+    let leave = Arc::new(Leave::new(node.clone(), target.clone()));
+    let connector = Connector::new(
+        node.clone(),
+        target.clone(),
+        dial,
+        options.hidden,
+        Arc::clone(&leave),
+    );
+    let (remove, mut unnamed) = mpsc::channel(ROOM);
+    let hands = Hands::new(target.clone(), connector, report, remove);
     let mut setup = Setup::new(Some(options.node.clone()));
     setup.policy = options.policy.clone();
     let (driver, handle) = Driver::new(setup, sidecar.sources.clone(), hands)?;
@@ -75,9 +86,18 @@ pub(super) async fn run(
         Some("the engine")
     });
 
+    let (returning, mut returns) = mpsc::channel(ROOM);
+    let (leaves, wake, back) = (Arc::clone(&leave), handle.clone(), target.clone());
+    tasks.spawn(async move {
+        follow_returns(&leaves, &wake, &back, &mut returns).await;
+        None
+    });
+
+    let mut removals = Removals::new(target.clone(), leave, handle.clone());
     let mut connected = Connected {
         nodes: HashSet::new(),
         handle: handle.clone(),
+        returning,
     };
     let ended = loop {
         tokio::select! {
@@ -87,24 +107,26 @@ pub(super) async fn run(
             () = requested(statuses) => {
                 // An engine that cannot answer has ended, which is told above.
                 if let Ok(status) = handle.status().await {
-                    status::log(&options.node, &status);
+                    status::log(&options.node, &status, &removals);
                 }
             }
             Some(change) = changes.recv() => match change {
                 Change::All(nodes, epoch) if epoch == watch.epoch.load(Ordering::Acquire) => {
-                    connected.all(nodes);
+                    connected.all(nodes, &mut removals);
                 }
                 // Something changed while it was asked for.
                 Change::All(..) => watch.poll.notify_one(),
                 Change::Up(node) => {
                     watch.epoch.fetch_add(1, Ordering::AcqRel);
-                    connected.up(node);
+                    connected.up(node, &mut removals);
                 }
                 Change::Down(node, reason) => {
                     watch.epoch.fetch_add(1, Ordering::AcqRel);
                     connected.down(&node, reason);
                 }
             },
+            Some(node) = unnamed.recv() => removals.begin(node),
+            () = removals.next() => {}
             Some((peer, result)) = attempts.recv() => {
                 if result.is_ok() {
                     watch.epoch.fetch_add(1, Ordering::AcqRel);
@@ -143,16 +165,44 @@ async fn broken(tasks: &mut Tasks) -> SidecarError {
     std::future::pending().await
 }
 
+/// Notes on the attached node who is connected to it, by which it is back if it had left.
+async fn follow_returns(
+    leave: &Leave,
+    handle: &Handle,
+    target: &NodeName,
+    returns: &mut mpsc::Receiver<NodeName>,
+) {
+    let mut peers = Vec::with_capacity(ROOM);
+    while returns.recv_many(&mut peers, ROOM).await > 0 {
+        if leave.returned(&peers).await {
+            tracing::info!(
+                event = "node_returned", phrase = "the attached node is back", attached = %target,
+                "{target} is back in the cluster"
+            );
+            // The nodes that were not connected to meanwhile are. An engine that has ended is told of elsewhere.
+            let _ = handle.refresh();
+        }
+        peers.clear();
+    }
+}
+
 /// What the attached node is connected to, as far as the engine was told.
 struct Connected {
     nodes: HashSet<NodeName>,
     handle: Handle,
+    /// Takes the visible nodes that came.
+    returning: mpsc::Sender<NodeName>,
 }
 
 impl Connected {
     // A driver that has no room (a hundred thousand nodes wait) or has ended is told again by the next poll.
 
-    fn up(&mut self, peer: Peer) {
+    fn up(&mut self, peer: Peer, removals: &mut Removals) {
+        removals.up(&peer.name);
+        if !peer.hidden {
+            // When so many wait already, one of them says the same.
+            let _ = self.returning.try_send(peer.name.clone());
+        }
         if self.nodes.contains(&peer.name) {
             return;
         }
@@ -171,7 +221,7 @@ impl Connected {
         }
     }
 
-    fn all(&mut self, peers: Vec<Peer>) {
+    fn all(&mut self, peers: Vec<Peer>, removals: &mut Removals) {
         let nodes: HashSet<_> = peers.iter().map(|peer| &peer.name).collect();
         let gone = self.nodes.iter().filter(|node| !nodes.contains(node));
         let gone: Vec<_> = gone.cloned().collect();
@@ -179,7 +229,10 @@ impl Connected {
             self.down(&node, None);
         }
         for peer in peers {
-            self.up(peer);
+            // A poll tells again of those that are known.
+            if !self.nodes.contains(&peer.name) {
+                self.up(peer, removals);
+            }
         }
     }
 }

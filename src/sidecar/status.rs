@@ -6,11 +6,13 @@ use crate::cluster::NodeState;
 use crate::cluster::driver::{NodeStatus, Status};
 use crate::name::NodeName;
 
+use super::removals::Removals;
+
 /// How many nodes that are not connected get a line of their own.
 const NODES: usize = 50;
 
 /// Writes how the cluster of the attached node stands.
-pub(super) fn log(target: &NodeName, status: &Status) {
+pub(super) fn log(target: &NodeName, status: &Status, removals: &Removals) {
     let connected = |node: &&NodeStatus| matches!(node.state, NodeState::Connected { .. });
     let named: Vec<_> = status
         .nodes
@@ -48,6 +50,18 @@ pub(super) fn log(target: &NodeName, status: &Status) {
         tracing::info!(
             event = "status_node", phrase = "status of a node", attached = %target, count = more as u64,
             "status: {more} more nodes are not connected"
+        );
+    }
+    for node in removals.removed().take(NODES) {
+        tracing::info!(
+            event = "status_removed", phrase = "status of a removed node", attached = %target, node = %node,
+            "status: {node} was removed; it is connected again when a provider names it anew"
+        );
+    }
+    for (node, why) in removals.waiting().take(NODES) {
+        tracing::info!(
+            event = "status_removed", phrase = "status of a removed node", attached = %target, node = %node,
+            reason = why, "status: {node} is to be removed, and stays connected for now: {why}"
         );
     }
 }

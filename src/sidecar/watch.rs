@@ -21,9 +21,20 @@ use crate::etf::{Pid, Term};
 use crate::name::NodeName;
 use crate::node::{MailboxBound, Node, Process, Received, WhenFull};
 
+use super::eval;
+
 /// What the watcher does. `To` is the mailbox here; its `DOWN` is the end of the connection.
+///
+/// The name `rendez_sidecar` tells other nodes that a sidecar is attached to this one: see `leave`. With several
+/// sidecars, another watcher takes the name when the one that has it ends.
 const WATCHER: &str = "
     erlang:monitor(process, To),
+    Claim = fun() ->
+        try register(rendez_sidecar, self())
+        catch error:_ -> erlang:monitor(process, rendez_sidecar)
+        end
+    end,
+    Claim(),
     ok = net_kernel:monitor_nodes(true, [{node_type, all}, nodedown_reason]),
     To ! {rendez, watching, self()},
     Watch = fun Next() ->
@@ -35,6 +46,7 @@ const WATCHER: &str = "
                 To ! {rendez, nodedown, Node, proplists:get_value(nodedown_reason, Info)},
                 Next();
             {'DOWN', _, process, To, _} -> ok;
+            {'DOWN', _, process, {rendez_sidecar, _}, _} -> Claim(), Next();
             _ -> Next()
         end
     end,
@@ -218,7 +230,7 @@ pub(super) async fn follow(watch: Arc<Watch>) {
 
 /// Starts a watcher and waits until it watches.
 async fn start(watch: &Watch, process: &mut Process) -> Result<(), String> {
-    let forms = forms(watch).await?;
+    let forms = eval::forms(&watch.node, &watch.target, WATCHER).await?;
     let to = Term::Tuple(vec![Term::atom("To"), process.pid().clone().into()]);
     let bindings = Term::List(vec![to]);
     let arguments = vec![
@@ -234,26 +246,6 @@ async fn start(watch: &Watch, process: &mut Process) -> Result<(), String> {
         .ok_or("it was started but does not answer")?;
     process.monitor(watcher).await;
     Ok(())
-}
-
-/// Has the attached node read the watcher's source.
-async fn forms(watch: &Watch) -> Result<Term, String> {
-    let refused = |what: &[Term]| {
-        let what = Term::Tuple(what.to_vec());
-        format!("its source was not understood: {what}")
-    };
-    let ok = |term: &Term| *term == Term::atom("ok");
-    let source = Term::string(WATCHER);
-    let scanned = watch.call("erl_scan", "string", vec![source]).await?;
-    let tokens = match scanned.as_tuple().unwrap_or_default() {
-        [word, tokens, _] if ok(word) => tokens.clone(),
-        other => return Err(refused(other)),
-    };
-    let parsed = watch.call("erl_parse", "parse_exprs", vec![tokens]).await?;
-    match parsed.as_tuple().unwrap_or_default() {
-        [word, forms] if ok(word) => Ok(forms.clone()),
-        other => Err(refused(other)),
-    }
 }
 
 async fn watching(process: &mut Process) -> Option<Pid> {

@@ -199,6 +199,8 @@ fn prefixed(prefix: &[String], command: Command) -> Command {
 /// How a node is to be started.
 pub struct BeamOptions {
     name: String,
+    /// It gets its name when it runs.
+    unnamed: bool,
     cookie: String,
     program: &'static str,
     paths: Vec<String>,
@@ -212,6 +214,7 @@ impl BeamOptions {
     pub fn erl(name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            unnamed: false,
             cookie: "rendez-tests".to_owned(),
             program: "erl",
             paths: Vec::new(),
@@ -227,6 +230,13 @@ impl BeamOptions {
             program: "iex",
             ..Self::erl(name)
         }
+    }
+
+    /// An `erl` that is not alive, to be given its name by `net_kernel:start/2`, so that `net_kernel:stop/0` takes it
+    /// again.
+    pub fn unnamed(mut self) -> Self {
+        self.unnamed = true;
+        self
     }
 
     /// The cookie, instead of `rendez-tests`.
@@ -279,8 +289,10 @@ impl BeamOptions {
             }
             command.args(["-e", ELIXIR_LOOP]);
         } else {
+            if !self.unnamed {
+                command.args([if long { "-name" } else { "-sname" }, &self.name]);
+            }
             command
-                .args([if long { "-name" } else { "-sname" }, &self.name])
                 .args(["-setcookie", &self.cookie, "-noshell"])
                 .args(["-start_epmd", "false"]);
             for path in &self.paths {
@@ -473,6 +485,12 @@ impl Beam {
             self.log.push(line);
         }
         self.log.join("\n")
+    }
+
+    /// Forgets what it printed so far.
+    pub fn forget_log(&mut self) {
+        self.log();
+        self.log.clear();
     }
 
     /// Ends the node at once, as a crash of its machine's process would.

@@ -18,6 +18,7 @@ mod epmd;
 mod file;
 mod hosts_file;
 mod kubernetes;
+mod leaving;
 mod list;
 mod module;
 mod multicast;

@@ -25,9 +25,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, oneshot};
 use tokio::task::AbortHandle;
 
-use crate::dist::{Flags, Peer};
+use crate::dist::{CloseReason, Flags, Peer};
 use crate::etf::{Atom, Pid, Reference, Term};
-use crate::name::NodeName;
 
 use super::agent::{Agent, NEWS};
 use super::call::Caller;
@@ -206,6 +205,16 @@ impl Server {
         lock(&self.state).leave();
     }
 
+    /// Ends the connection to one node, and no other.
+    pub(super) fn part(self: &Arc<Self>, shared: &Arc<Shared>, node: &Atom) {
+        self.change(shared, |state| state.part(node));
+    }
+
+    /// Ends the connections to all visible nodes.
+    pub(super) fn part_from_all(self: &Arc<Self>, shared: &Arc<Shared>) {
+        self.change(shared, State::part_from_all);
+    }
+
     fn received(self: &Arc<Self>, shared: &Arc<Shared>, received: Received) {
         let message = match received {
             Received::Message(message) => message,
@@ -327,8 +336,8 @@ impl Server {
                 server.change(&shared, |state| state.connected(&node, connected));
             }),
             Output::Disconnect(node) => {
-                if let Ok(name) = node.as_str().parse::<NodeName>() {
-                    Node::inner(shared).disconnect(&name);
+                if let Some(connection) = shared.link_up(&node) {
+                    connection.close(CloseReason::Local);
                 }
             }
             Output::Choose(conflict) => self.choose(shared, conflict),

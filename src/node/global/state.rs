@@ -290,6 +290,29 @@ impl State {
         self.leaving = true;
     }
 
+    /// Ends the connection to one node, and no other: both sides note that they part, so that neither tells the
+    /// others of a loss.
+    pub fn part(&mut self, node: &Atom) -> Vec<Output> {
+        let mut out = Vec::new();
+        if self.up.contains(node) {
+            self.send(node, "remove_connection", [self.me_term()], &mut out);
+            self.part_from(node, &mut out);
+        }
+        out.push(Output::Disconnect(node.clone()));
+        out
+    }
+
+    /// Ends the connections to all nodes: no one is told of these losses, and the node goes on, as after
+    /// `global:disconnect/0`.
+    pub fn part_from_all(&mut self) -> Vec<Output> {
+        let mut out = Vec::new();
+        for node in self.up.iter().cloned().collect::<Vec<_>>() {
+            self.part_from(&node, &mut out);
+            out.push(Output::Disconnect(node));
+        }
+        out
+    }
+
     /// A visible connection to a node exists.
     pub fn node_up(&mut self, node: Atom) -> Vec<Output> {
         let mut out = Vec::new();

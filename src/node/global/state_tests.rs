@@ -410,6 +410,51 @@ fn who_was_lost_by_one_is_left_by_all() {
     assert_eq!(world.links.len(), 10, "unless that is not wanted");
 }
 
+/// Nodes that are all connected to one another.
+fn mesh(nodes: usize) -> World {
+    let mut world = World::new(nodes, true);
+    for a in 0..nodes {
+        for b in 0..a {
+            world.connect(a, b);
+            world.settle();
+        }
+    }
+    world.check(true);
+    world
+}
+
+#[test]
+fn who_disconnects_one_node_ends_no_other_connection() {
+    let mut world = mesh(5);
+    let out = world.states[1].part(&node_name(3));
+    let [told @ Output::Send(..), Output::Disconnect(_)] = out.as_slice() else {
+        panic!("the other is told before the connection ends: {out:?}");
+    };
+    // What waits is written before a connection ends; here the other one is the first to end it.
+    world.perform(1, vec![told.clone()]);
+    world.settle();
+    assert_eq!(world.links.len(), 5 * 4 - 2, "{:?}", world.links.keys());
+    assert!(!world.links.contains_key(&(1, 3)));
+    // Connected again, they share all names again.
+    world.connect(1, 3);
+    world.settle();
+    world.check(true);
+}
+
+#[test]
+fn a_node_that_leaves_ends_its_own_connections_only() {
+    let mut world = mesh(5);
+    let out = world.states[2].part_from_all();
+    world.perform(2, out);
+    world.settle();
+    assert_eq!(world.links.len(), 4 * 3, "{:?}", world.links.keys());
+    assert!(world.links.keys().all(|(a, b)| *a != 2 && *b != 2));
+    // It can come back.
+    world.connect(2, 0);
+    world.settle();
+    world.check(true);
+}
+
 #[test]
 fn a_lock_excludes_others_until_its_holder_ends() {
     let mut state = World::new(1, true).states.remove(0);
