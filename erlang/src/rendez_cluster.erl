@@ -544,6 +544,9 @@ last(_Node, Info, _State) ->
     %% No other distribution knows the key.
     Info.
 
+%% A node that is given its name by another one (`-name undefined') hears of itself as of any node that comes.
+up(Node, _Type, State) when Node =:= node() ->
+    State;
 up(Node, Type, #state{up = Up, removed = Removed} = State) ->
     Kind = case Type of
         visible -> up;

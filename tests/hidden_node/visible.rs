@@ -349,6 +349,91 @@ async fn who_loses_it_takes_care_that_partitions_do_not_overlap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn to_disconnect_one_or_to_leave_harms_no_connection_of_others() {
+    if !beam_is_installed("a visible node that disconnects and leaves") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let mut beams = ["a", "b", "c"].map(|short| erl(&format!("{short}@127.0.0.1"), &epmd));
+    let (node, global) = visible(RUST, &epmd).await;
+    for beam in &mut beams[1..] {
+        beam.eval("pong = net_adm:ping('a@127.0.0.1')");
+    }
+    let first = name(&beams[0].name);
+    let whole = async |beams: &mut [Beam; 3]| {
+        node.connect(&first).await.unwrap();
+        for beam in beams {
+            wait(beam, "length(nodes())", "3");
+            wait(
+                beam,
+                "length(gen_server:call(global_name_server, get_known))",
+                "3",
+            );
+        }
+        until("all nodes are known", || global.nodes().len() == 3).await;
+    };
+    whole(&mut beams).await;
+    for beam in &mut beams {
+        beam.eval("net_kernel:monitor_nodes(true)");
+    }
+    // What the servers have sent one another before this has arrived after it.
+    let flush = |beams: &mut [Beam; 3]| {
+        for _ in 0..3 {
+            for beam in beams.iter_mut() {
+                beam.eval(
+                    "gen_server:multi_call(nodes(), global_name_server, get_protocol_version), ok",
+                );
+            }
+        }
+    };
+    let lost = "(fun Flush(Lost) -> receive {nodedown, Node} -> Flush([Node | Lost]); {nodeup, _} -> Flush(Lost) \
+                after 0 -> lists:usort(Lost) end end)([])";
+
+    node.disconnect(&name("b@127.0.0.1"));
+    wait(
+        &mut beams[1],
+        "lists:sort(nodes())",
+        "['a@127.0.0.1','c@127.0.0.1']",
+    );
+    flush(&mut beams);
+    let downs = beams.each_mut().map(|beam| beam.eval(lost));
+    assert_eq!(downs, ["[]", "['rust@127.0.0.1']", "[]"]);
+    assert_eq!(node.nodes().len(), 2);
+    // They come together again, and share all names.
+    node.connect(&name("b@127.0.0.1")).await.unwrap();
+    whole(&mut beams).await;
+    let process = node.process();
+    assert!(
+        global
+            .register_name(Term::atom("ours"), process.pid())
+            .await
+    );
+    wait(&mut beams[1], "is_pid(global:whereis_name(ours))", "true");
+
+    let mut left = node.leave().await;
+    left.sort();
+    assert_eq!(left, beams.each_ref().map(|beam| name(&beam.name)));
+    assert!(node.nodes().is_empty());
+    for beam in &mut beams {
+        wait(beam, "length(nodes())", "2");
+    }
+    flush(&mut beams);
+    for beam in &mut beams {
+        assert_eq!(beam.eval(lost), "['rust@127.0.0.1']");
+    }
+    whole(&mut beams).await;
+    for beam in &mut beams {
+        wait(beam, "is_pid(global:whereis_name(ours))", "true");
+        // `global` may have cut it off again while it still told of its going.
+        let all = beam.eval(lost);
+        assert!(
+            ["[]", "['rust@127.0.0.1']"].contains(&all.as_str()),
+            "{all}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hidden_one_has_no_part_in_it() {
     if !beam_is_installed("a hidden node beside global") {
         return;

@@ -219,7 +219,7 @@ impl Field {
             assert!(start.elapsed() < PATIENCE, "{:?}", global.nodes());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        self.flush();
+        self.flush(&self.stayers(&[]));
         for member in &mut self.members {
             member.beam.eval("downs ! clear, ok");
             member.beam.forget_log();
@@ -228,11 +228,10 @@ impl Field {
     }
 
     /// What the nodes still tell one another has been told: news goes at most from node to node to node.
-    fn flush(&mut self) {
+    fn flush(&mut self, among: &[usize]) {
         for _ in 0..3 {
-            for member in &mut self.members {
-                // A node that has gone answers nothing.
-                let _ = member.beam.try_eval(FLUSH);
+            for &index in among {
+                self.members[index].beam.eval(FLUSH);
             }
         }
     }
@@ -276,7 +275,7 @@ impl Field {
 
     /// Looks what was lost between nodes that stay, and what `global` wrote; adds a row to the table.
     async fn judge(&mut self, what: &str, leavers: &[usize], stayers: &[usize], rust_stays: bool) {
-        self.flush();
+        self.flush(stayers);
         let mut staying: Vec<String> = Vec::new();
         staying.extend(
             stayers
@@ -536,7 +535,7 @@ impl Field {
         let beam = &mut self.members[1].beam;
         beam.wait_until("length(nodes())", PATIENCE, |now| now == without);
         // All others have both, the Rust node too.
-        self.flush();
+        self.flush(&stayers);
         for index in self.stayers(&[1]) {
             assert_eq!(
                 self.members[index].beam.eval("length(nodes())"),
