@@ -51,6 +51,8 @@
                 up = #{} :: #{node() => visible | hidden},
                 %% The nodes that no provider names any longer and `on_removed' has ended, or would.
                 removed = #{} :: #{binary() => {node(), left | gone | undefined | {done, term()}}},
+                %% Those of them that are to be asked again when what is under way ends: something has changed since.
+                again = #{} :: #{binary() => true},
                 %% The nodes that had another cookie at the last attempt, and when that was found out.
                 cookies = #{} :: #{node() => {Message :: binary(), Found :: integer()}},
                 %% The nodes of which the subscribers heard that they joined, and not that they left.
@@ -228,7 +230,7 @@ handle_info({'DOWN', Monitor, process, Pid, Reason}, #state{workers = Workers} =
     end;
 handle_info({remove, Name}, #state{removed = Removed, up = Up, native = #native{}} = State) ->
     case Removed of
-        #{Name := {Node, _}} when is_map_key(Node, Up) -> {noreply, work({disconnect, self()}, Node, Name, State)};
+        #{Name := {Node, _}} when is_map_key(Node, Up) -> {noreply, remove(Node, Name, State)};
         _ -> {noreply, State}
     end;
 handle_info({nodeup, Node, _}, #state{native = undefined} = State) ->
@@ -362,7 +364,7 @@ stop(#state{native = #native{handle = Handle, tag = Tag}, pollers = Pollers, ask
     catch
         error:_ -> ok
     end,
-    Without = State#state{native = undefined, pollers = #{}, asked = #{}, up = #{}, workers = #{}},
+    Without = State#state{native = undefined, pollers = #{}, asked = #{}, up = #{}, workers = #{}, again = #{}},
     lists:foreach(fun({What, From}) -> gen_server:reply(From, answer(What, #{nodes => [], providers => []}, Without)) end,
                   maps:values(Asked)),
     Without.
@@ -397,7 +399,7 @@ from_native({connect, Name, Info}, State) ->
     {noreply, work({connect, last(Node, Info, State)}, Node, Name, State)};
 from_native({disconnect, Name}, State) ->
     try binary_to_existing_atom(Name) of
-        Node -> {noreply, work({disconnect, self()}, Node, Name, removing(Name, Node, undefined, State))}
+        Node -> {noreply, remove(Node, Name, removing(Name, Node, undefined, State))}
     catch
         error:badarg -> {noreply, State}
     end;
@@ -509,8 +511,12 @@ call({disconnect, Cluster}, Module, Node, Dist) ->
         false -> {disconnect, [Node, Dist]}
     end.
 
-worked(disconnect, Node, Name, Result, State) ->
-    removal(Node, Name, Result, State);
+worked(disconnect, Node, Name, Result, #state{again = Again} = State) ->
+    case maps:take(Name, Again) of
+        {true, Rest} when Result =/= {done, left} -> remove(Node, Name, State#state{again = Rest});
+        {true, Rest} -> removal(Node, Name, Result, State#state{again = Rest});
+        error -> removal(Node, Name, Result, State)
+    end;
 worked(connect, Node, Name, Result, State) ->
     connected(Name, Node, Result, remember(Node, Result, State)).
 
@@ -565,6 +571,13 @@ up(Node, Type, #state{up = Up, removed = Removed} = State) ->
     end.
 
 %%% Removed nodes
+
+%% One at a time for each node: an outcome that is overtaken would undo what came after it.
+remove(Node, Name, #state{workers = Workers, again = Again} = State) ->
+    case [Pid || {disconnect, _, Its, Pid} <- maps:values(Workers), Its =:= Name] of
+        [] -> work({disconnect, self()}, Node, Name, State);
+        _ -> State#state{again = Again#{Name => true}}
+    end.
 
 removing(Name, Node, How, #state{removed = Removed} = State) ->
     Others = case map_size(Removed) >= ?REMOVED andalso not is_map_key(Name, Removed) of

@@ -1,7 +1,7 @@
 //! The nodes that no provider names any longer and the attached node removes: those that left, and those that are
 //! still asked to.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +26,8 @@ pub(super) struct Removals {
     handle: Handle,
     /// What came of each, if anything has yet.
     standing: BTreeMap<NodeName, Option<Removal>>,
-    under_way: HashSet<NodeName>,
+    /// Those that are asked, or wait to be. True: something has changed since, so that the outcome is out of date.
+    under_way: HashMap<NodeName, bool>,
     tasks: JoinSet<(NodeName, Removal)>,
 }
 
@@ -37,7 +38,7 @@ impl Removals {
             leave,
             handle,
             standing: BTreeMap::new(),
-            under_way: HashSet::new(),
+            under_way: HashMap::new(),
             tasks: JoinSet::new(),
         }
     }
@@ -45,7 +46,7 @@ impl Removals {
     /// No provider names the node any longer.
     pub(super) fn begin(&mut self, node: NodeName) {
         if self.standing.len() >= REMEMBERED && !self.standing.contains_key(&node) {
-            let idle = |node: &&NodeName| !self.under_way.contains(*node);
+            let idle = |node: &&NodeName| !self.under_way.contains_key(*node);
             if let Some(forgotten) = self.standing.keys().find(idle).cloned() {
                 self.standing.remove(&forgotten);
             }
@@ -63,19 +64,24 @@ impl Removals {
     }
 
     fn ask(&mut self, node: NodeName, after: Duration) {
-        if !self.under_way.insert(node.clone()) {
+        if let Some(out_of_date) = self.under_way.get_mut(&node) {
+            *out_of_date = true;
             return;
         }
+        self.under_way.insert(node.clone(), false);
         let (leave, handle) = (Arc::clone(&self.leave), self.handle.clone());
         self.tasks.spawn(async move {
             sleep(after).await;
             let removal = match handle.status().await {
                 Ok(status) => {
-                    let peers = status.nodes.into_iter().filter(|node| {
-                        !node.named_by.is_empty()
-                            && matches!(node.state, NodeState::Connected { .. })
+                    let mut nodes = status.nodes;
+                    nodes.retain(|status| {
+                        // Whether it is named counts, also before the engine has heard that it is connected.
+                        !status.named_by.is_empty()
+                            && (status.node == node
+                                || matches!(status.state, NodeState::Connected { .. }))
                     });
-                    let peers: Vec<_> = peers.map(|node| node.node).collect();
+                    let peers: Vec<_> = nodes.into_iter().map(|node| node.node).collect();
                     leave.remove(&node, &peers).await
                 }
                 Err(error) => Removal::Stays(error.to_string()),
@@ -96,9 +102,10 @@ impl Removals {
 
     fn came_of(&mut self, node: NodeName, removal: Removal) {
         let target = &self.target;
-        self.under_way.remove(&node);
+        let out_of_date = self.under_way.remove(&node) == Some(true);
         let before = self.standing.get(&node).cloned().flatten();
         match &removal {
+            Removal::Named if out_of_date => {}
             Removal::Named => {
                 self.standing.remove(&node);
                 return;
@@ -115,12 +122,18 @@ impl Removals {
                         "{node} stays connected for now, though no provider names it: {why}"
                     );
                 }
-                self.ask(node.clone(), AGAIN);
+                if !out_of_date {
+                    self.ask(node.clone(), AGAIN);
+                }
             }
             Removal::Gone => {}
         }
+        if out_of_date {
+            self.ask(node.clone(), Duration::ZERO);
+        }
         // One that left and is then found gone is one that left.
-        if removal != Removal::Gone || before != Some(Removal::Left) {
+        let left = removal == Removal::Gone && before == Some(Removal::Left);
+        if !left && removal != Removal::Named {
             self.standing.insert(node, Some(removal));
         }
     }
