@@ -39,6 +39,9 @@
                 events :: rendez_events:state(),
                 begin_wait = element(1, ?BEGIN_MS) :: pos_integer(),
                 native :: #native{} | undefined,
+                %% Who was told of a goodbye. Another one when this node is back: all nodes are tried then, and
+                %% those that said goodbye are not meant.
+                session = make_ref() :: reference(),
                 %% The name that the native side was started with.
                 own = node() :: node(),
                 net_kernel :: reference() | undefined,
@@ -292,7 +295,8 @@ terminate(_Reason, State) ->
 start(#state{config = #{native := Options, dist := {Module, DistOptions}, providers := Providers}} = State0) ->
     case library(start, [self(), identity(rendez_secret:open(Options))]) of
         {ok, Handle, Tag} ->
-            State = watch_net_kernel(State0#state{native = #native{handle = Handle, tag = Tag}, own = node()}),
+            State = watch_net_kernel(State0#state{native = #native{handle = Handle, tag = Tag}, own = node(),
+                                                  session = make_ref()}),
             case guarded(DistOptions, fun() -> Module:init(rendez_secret:open(DistOptions)) end) of
                 {ok, Dist} ->
                     {ok, lists:foldl(fun start_poller/2, compare(State#state{dist = fun() -> Dist end}), Providers)};
@@ -469,7 +473,7 @@ status(#{nodes := Nodes} = Map, #state{config = #{name := Name, dist := {Module,
 %%% Connections
 
 work(Task, Node, Name, #state{config = #{dist := {Module, Options}}, dist = Dist, workers = Workers,
-                              native = #native{tag = Session}} = State) ->
+                              session = Session} = State) ->
     {Pid, Monitor} = spawn_monitor(fun() -> exit({done, worker(Task, Module, Node, Dist, Options, Session)}) end),
     _ = erlang:send_after(?CONNECT_MS, self(), {overdue, Monitor}),
     What = case Task of
@@ -566,7 +570,9 @@ up(Node, Type, #state{up = Up, removed = Removed} = State) ->
     Reported = report({Kind, Name}, State#state{up = Up#{Node => Type}}),
     case Type =:= visible andalso rendez_leave:is_up(Node) of
         %% The nodes that were not connected to meanwhile are.
-        true -> native(fun rendez_nif:refresh/1, log(notice, node_returned, "this node is back in the cluster", [], Reported));
+        true ->
+            native(fun rendez_nif:refresh/1,
+                   log(notice, node_returned, "this node is back in the cluster", [], Reported#state{session = make_ref()}));
         false -> Reported
     end.
 

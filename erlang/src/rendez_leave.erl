@@ -142,7 +142,7 @@ goodbye(Hidden) ->
 %% @doc Whether a cluster may connect to a node now. A goodbye counts once for each cluster, and for one that has
 %% begun again, of which `Session' is another: a later attempt comes of a fresh sighting, since the first one was
 %% told that no retry can succeed.
--spec may_connect(node(), Session :: rendez_nif:tag()) -> ok | {error, {left, Message :: binary()}}.
+-spec may_connect(node(), Session :: reference()) -> ok | {error, {left, Message :: binary()}}.
 may_connect(Node, Session) ->
     case {left_because_of(node()), left_because_of(Node)} of
         {{ok, By}, _} ->

@@ -6,6 +6,7 @@
 //! environments `rendez_unwanted` and `rendez_left` of the nodes, and know each other by the registered names
 //! `rendez_sup` and `rendez_sidecar`.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::etf::{Atom, Term};
@@ -156,8 +157,9 @@ pub(super) enum May {
 pub(super) struct Leave {
     node: Node,
     target: NodeName,
-    /// Stands for this session, where the attached node keeps who was told of a goodbye.
-    who: Term,
+    /// Stands for this session, where the attached node keeps who was told of a goodbye. It is another one when the
+    /// attached node is back: all nodes are tried then, and those that said goodbye are not meant.
+    who: Mutex<Term>,
     remove: Program,
     may_connect: Program,
     returned: Program,
@@ -166,7 +168,7 @@ pub(super) struct Leave {
 impl Leave {
     pub(super) fn new(node: Node, target: NodeName) -> Self {
         Self {
-            who: node.reference().into(),
+            who: Mutex::new(node.reference().into()),
             node,
             target,
             remove: Program::new(REMOVE),
@@ -193,7 +195,8 @@ impl Leave {
     /// A goodbye counts once in each session: a later attempt comes of a fresh sighting, since the engine was told
     /// that no retry can succeed. What the attached node does not say keeps it from nothing.
     pub(super) async fn may_connect(&self, peer: &NodeName) -> May {
-        let bindings = [("Peer", atom_of(peer).into()), ("Who", self.who.clone())];
+        let who = self.who().clone();
+        let bindings = [("Peer", atom_of(peer).into()), ("Who", who)];
         let run = self
             .may_connect
             .run(&self.node, &self.target, bindings, LOOKING);
@@ -211,7 +214,15 @@ impl Leave {
         let run = self
             .returned
             .run(&self.node, &self.target, [("Peers", atoms(peers))], LOOKING);
-        matches!(run.await, Ok(had_left) if had_left == Term::from(true))
+        let had_left = matches!(run.await, Ok(had_left) if had_left == Term::from(true));
+        if had_left {
+            *self.who() = self.node.reference().into();
+        }
+        had_left
+    }
+
+    fn who(&self) -> MutexGuard<'_, Term> {
+        self.who.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
