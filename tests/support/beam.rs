@@ -136,6 +136,12 @@ impl Epmd {
         self.names().is_some()
     }
 
+    /// Sends EPMD a signal of the operating system, such as `STOP`.
+    pub fn signal(&self, signal: &str) {
+        let child = self.child.as_ref().expect("it runs");
+        send_signal(child.id(), signal);
+    }
+
     /// What EPMD says to `epmd -names`; `None` if there is no EPMD.
     fn names(&self) -> Option<String> {
         if self.prefix.is_empty() {
@@ -182,6 +188,15 @@ impl Drop for Epmd {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn send_signal(pid: u32, signal: &str) {
+    let pid = pid.to_string();
+    let sent = Command::new("kill").args(["-s", signal, &pid]).status();
+    assert!(
+        sent.is_ok_and(|sent| sent.success()),
+        "kill -s {signal} {pid}"
+    );
 }
 
 fn prefixed(prefix: &[String], command: Command) -> Command {
@@ -410,12 +425,7 @@ impl Beam {
 
     /// Sends the node's process a signal of the operating system, such as `STOP`.
     pub fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-s", signal, &pid]).status();
-        assert!(
-            sent.is_ok_and(|sent| sent.success()),
-            "kill -s {signal} {pid}"
-        );
+        send_signal(self.child.id(), signal);
     }
 
     /// Evaluates until the value satisfies `holds`, and gives it with the time that took.
@@ -489,8 +499,28 @@ impl Beam {
 
     /// Forgets what it printed so far.
     pub fn forget_log(&mut self) {
+        self.take_log();
+    }
+
+    /// What it printed besides answers since this was called last. [`Self::log`] no longer has it then.
+    pub fn take_log(&mut self) -> Vec<String> {
         self.log();
-        self.log.clear();
+        std::mem::take(&mut self.log)
+    }
+
+    /// Waits until the node has ended by itself.
+    ///
+    /// # Panics
+    /// When it does not for ten minutes.
+    pub fn wait_for_end(&mut self) {
+        let start = Instant::now();
+        while self.child.try_wait().expect("its status").is_none() {
+            if start.elapsed() >= PATIENCE {
+                let log = self.log();
+                panic!("{} does not end\nits log:\n{log}", self.name);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Ends the node at once, as a crash of its machine's process would.

@@ -143,6 +143,32 @@ impl Lan {
         Ok(())
     }
 
+    /// Makes host `number` lose everything that it sends to the `others` and gets from them, without the hosts'
+    /// kernels learning of it; no others end that.
+    ///
+    /// # Errors
+    /// What `nft` says.
+    pub fn part(&self, number: u8, others: &[u8]) -> Result<(), String> {
+        let host = &self.hosts[usize::from(number) - 1];
+        let nft = |words: &str| run("ip", &["netns", "exec", host, "nft", words]);
+        nft("add table inet parted")?;
+        nft("delete table inet parted")?;
+        if !others.is_empty() {
+            let others: Vec<_> = others.iter().map(|&other| self.address(other)).collect();
+            let others = others.join(", ");
+            nft("add table inet parted")?;
+            for (hook, address) in [("input", "saddr"), ("output", "daddr")] {
+                nft(&format!(
+                    "add chain inet parted {hook} {{ type filter hook {hook} priority 0; }}"
+                ))?;
+                nft(&format!(
+                    "add rule inet parted {hook} ip {address} {{ {others} }} drop"
+                ))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes host `number` off the network, or puts it back.
     pub fn plug(&self, number: u8, plugged: bool) {
         let outside = format!("rdzv{}{number}", self.tag);
