@@ -26,6 +26,8 @@
 -define(BEGIN_MS, {1000, 60_000}).
 %% How long it is not found out again that a node has another cookie: it writes an error each time.
 -define(COOKIE_MS, 300_000).
+%% How long it is remembered that a connection to a node was lost.
+-define(LOST_MS, 3_600_000).
 %% How long a node that was asked to leave, and did not, is left alone before it is asked again.
 -define(REMOVE_MS, 5000).
 %% How many nodes that were removed are remembered. One that was forgotten and comes back by itself stays connected.
@@ -56,6 +58,8 @@
                 removed = #{} :: #{binary() => {node(), left | gone | undefined | {done, term()}}},
                 %% Those of them that are to be asked again when what is under way ends: something has changed since.
                 again = #{} :: #{binary() => true},
+                %% The nodes whose connection ended, and when.
+                lost = #{} :: #{node() => Lost :: integer()},
                 %% The nodes that had another cookie at the last attempt, and when that was found out.
                 cookies = #{} :: #{node() => {Message :: binary(), Found :: integer()}},
                 %% The nodes of which the subscribers heard that they joined, and not that they left.
@@ -544,11 +548,15 @@ remember(Node, {done, {error, {cookie, Message}}}, #state{cookies = Cookies} = S
 remember(Node, _, #state{cookies = Cookies} = State) ->
     State#state{cookies = maps:remove(Node, Cookies)}.
 
-last(Node, Info, #state{config = #{dist := {rendez_dist_otp, _}}, cookies = Cookies}) ->
+last(Node, Info, #state{config = #{dist := {rendez_dist_otp, _}}, cookies = Cookies, lost = Lost}) ->
     Now = erlang:monotonic_time(millisecond),
-    case Cookies of
+    Known = case Cookies of
         #{Node := {Message, Found}} when Now - Found < ?COOKIE_MS -> Info#{last => {cookie, Message}};
         _ -> Info
+    end,
+    case Lost of
+        #{Node := _} -> Known#{lost => true};
+        _ -> Known
     end;
 last(_Node, Info, _State) ->
     %% No other distribution knows the key.
@@ -557,7 +565,7 @@ last(_Node, Info, _State) ->
 %% A node that is given its name by another one (`-name undefined') hears of itself as of any node that comes.
 up(Node, _Type, State) when Node =:= node() ->
     State;
-up(Node, Type, #state{up = Up, removed = Removed} = State) ->
+up(Node, Type, #state{up = Up, lost = Lost, removed = Removed} = State) ->
     Kind = case Type of
         visible -> up;
         hidden -> up_hidden
@@ -567,7 +575,7 @@ up(Node, Type, #state{up = Up, removed = Removed} = State) ->
         #{Name := _} -> self() ! {remove, Name};
         _ -> ok
     end,
-    Reported = report({Kind, Name}, State#state{up = Up#{Node => Type}}),
+    Reported = report({Kind, Name}, State#state{up = Up#{Node => Type}, lost = maps:remove(Node, Lost)}),
     case Type =:= visible andalso rendez_leave:is_up(Node) of
         %% The nodes that were not connected to meanwhile are.
         true ->
@@ -615,9 +623,12 @@ why({done, {wanted_by, Nodes}}) ->
 why({done, {error, Message}}) when is_binary(Message) -> Message;
 why(Other) -> io_lib:format("~0tP", [Other, 12]).
 
-down(Node, Reason, #state{up = Up} = State) ->
+down(Node, Reason, #state{up = Up, lost = Lost} = State) ->
     case maps:take(Node, Up) of
-        {_, Rest} -> report(down_report(atom_to_binary(Node), Reason), State#state{up = Rest});
+        {_, Rest} ->
+            Now = erlang:monotonic_time(millisecond),
+            Recent = maps:filter(fun(_, Since) -> Now - Since < ?LOST_MS end, Lost),
+            report(down_report(atom_to_binary(Node), Reason), State#state{up = Rest, lost = Recent#{Node => Now}});
         error -> State
     end.
 

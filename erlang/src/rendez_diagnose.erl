@@ -22,7 +22,7 @@
 %% A failure of the first three kinds is not retried until something changes.
 -module(rendez_diagnose).
 
--export([reach/2, why_not/2, allowed/2, why/2]).
+-export([reach/2, answers/1, why_not/2, allowed/2, why/2]).
 
 -export_type([why/0, reached/0]).
 
@@ -34,6 +34,8 @@
 %% What is left of the time for {@link why_not/2}, and how much of it one step may take.
 -define(BUDGET_MS, 5000).
 -define(STEP_MS, 2000).
+%% How long a node may take to answer at the start of a handshake. OTP gives it 7 seconds.
+-define(ANSWER_MS, 5000).
 %% How many lookups may run at a time in OTP's own program for them. It has four workers, and net_kernel waits
 %% for one of them too.
 -define(NATIVE_LOOKUPS, [rendez_lookup_1, rendez_lookup_2, rendez_lookup_3]).
@@ -56,6 +58,8 @@
          bor (1 bsl 34)     % V4_NC
          bor (1 bsl 36))).  % MANDATORY_25_DIGEST
 
+-define(SILENT, "~ts (~ts, port ~b) accepts connections but does not answer: the node hangs, or is overloaded").
+
 -type why() :: {rendez_dist:reason(), Message :: binary()}.
 
 -opaque reached() :: #{node := node(), host := string(), address := inet:ip_address(),
@@ -73,6 +77,35 @@ reach(Node, Given) ->
         {ok, locate(Node, Given, Until)}
     catch
         throw:{?MODULE, Reason, Format, Arguments} -> {error, told(Reason, Format, Arguments)}
+    end.
+
+%% @doc Whether the node that was reached answers at the start of a handshake. Only silence is an error: whatever
+%% else is wrong, an attempt to connect shows. The question is asked under a name that no node has, so that it is
+%% not taken for an attempt of this node, on which the other one might wait.
+-spec answers(reached()) -> ok | {error, why()}.
+answers(#{node := Node, address := Address, port := Port, family := Family, given := Given}) ->
+    case proto_dist(Given) of
+        Proto when Proto =:= "inet_tcp"; Proto =:= "inet6_tcp" ->
+            Options = [Family, binary, {packet, 2}, {active, false}, {nodelay, true}],
+            Until = until(Given, ?ANSWER_MS),
+            case gen_tcp:connect(Address, Port, Options, limit(Until, ?ANSWER_MS)) of
+                {ok, Socket} ->
+                    [_, Host] = string:split(atom_to_list(own(Given)), "@"),
+                    Name = unicode:characters_to_binary(["rendez-probe@", Host]),
+                    _ = gen_tcp:send(Socket, <<$N, ?FLAGS:64, 1:32, (byte_size(Name)):16, Name/binary>>),
+                    Answer = gen_tcp:recv(Socket, 0, limit(Until, ?ANSWER_MS)),
+                    ok = gen_tcp:close(Socket),
+                    case Answer of
+                        {error, timeout} ->
+                            {error, told(timeout, ?SILENT, [Node, show(Address), Port])};
+                        _ ->
+                            ok
+                    end;
+                {error, _} ->
+                    ok
+            end;
+        _ ->
+            ok
     end.
 
 %% @doc Why the node that was reached could not be connected to. `last' in the options is what was found at the
@@ -488,8 +521,7 @@ digest(Cookie, Challenge) ->
 
 -spec silent([term()]) -> no_return().
 silent(Where) ->
-    because(timeout, "~ts (~ts, port ~b) accepts connections but does not answer: the node hangs, or is "
-                     "overloaded", Where).
+    because(timeout, ?SILENT, Where).
 
 -spec strange([term()]) -> no_return().
 strange(Where) ->

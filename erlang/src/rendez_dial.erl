@@ -6,15 +6,24 @@
 %% can take time, or that OTP would log an error about, was found out before, in this process
 %% ({@link rendez_diagnose:reach/2}); and `net_kernel' has at most one such call to begin with at a
 %% time. It hands each on to a process of its own, so an address that does not answer delays no other.
+%%
+%% A node whose connection was lost may sleep (SIGSTOP, a paused virtual machine): the kernel of its host takes
+%% connections for it, and it goes on with their handshakes the moment it wakes, before it has seen that all of its
+%% old connections are closed. Of each of these its `global' then tells the nodes at the other end of the new ones,
+%% and these cut their own, healthy connections to the nodes that it lost. So it is not asked for a connection
+%% while it does not answer, and when it does, it gets time to see what it lost
+%% ({@link rendez_diagnose:answers/1}).
 -module(rendez_dial).
 
 -export([connect/2]).
 
 %% Who has its turn at net_kernel.
 -define(TURN, rendez_dial_turn).
+%% How long a node that answers gets to see what it lost. It may have woken a moment ago.
+-define(AWAKE_MS, 500).
 
-%% @doc Connects to the node. Options: `connect' (`visible' or `hidden'), `longnames', and `last', why the
-%% last attempt failed.
+%% @doc Connects to the node. Options: `connect' (`visible' or `hidden'), `longnames', `last', why the
+%% last attempt failed, and `lost', whether there was a connection which was lost.
 -spec connect(node(), map()) -> rendez_dist:result().
 connect(Node, Options) ->
     case lists:member(Node, nodes(connected)) of
@@ -22,10 +31,23 @@ connect(Node, Options) ->
             ok;
         false ->
             case rendez_diagnose:reach(Node, maps:with([longnames], Options)) of
-                {ok, Reached} -> dial(Node, Reached, Options);
-                {error, Why} -> {error, Why}
+                {ok, Reached} ->
+                    case is_awake(Reached, Options) of
+                        ok -> dial(Node, Reached, Options);
+                        {error, Why} -> {error, Why}
+                    end;
+                {error, Why} ->
+                    {error, Why}
             end
     end.
+
+is_awake(Reached, #{lost := true}) ->
+    case rendez_diagnose:answers(Reached) of
+        ok -> receive after ?AWAKE_MS -> ok end;
+        {error, Why} -> {error, Why}
+    end;
+is_awake(_, _) ->
+    ok.
 
 dial(Node, Reached, Options) ->
     Turn = rendez_turn:take([?TURN]),

@@ -32,14 +32,15 @@ members(_) -> nodes(visible) ++ [{hidden, Node} || Node <- nodes(hidden)].
 connect(Node, State) ->
     connect(Node, #{}, State).
 
-%% `last' is why the last attempt failed, where finding that out again would cost the node an error line.
+%% `last' is why the last attempt failed, where finding that out again would cost the node an error line; `lost' says
+%% that there was a connection which was lost.
 -spec connect(node(), map(), state()) -> rendez_dist:result().
 connect(Node, Info, State) ->
     ok = case Info of
         #{port := Port} -> rendez_epmd:learn(Node, Port);
         _ -> rendez_epmd:forget(Node)
     end,
-    rendez_dial:connect(Node, maps:merge(State, maps:with([last], Info))).
+    rendez_dial:connect(Node, maps:merge(State, maps:with([last, lost], Info))).
 
 -spec disconnect(node(), state()) -> ok.
 disconnect(Node, State) ->

@@ -86,6 +86,29 @@ handshakes_test_() ->
               node_with(<<"peer@127.0.0.1">>, fun(_, _) -> timer:sleep(infinity) end)}]].
 
 %% Each proof of a wrong cookie is an error in the log of the other node.
+%% The kernel of its host takes the connection of a node that is stopped.
+a_node_that_sleeps_is_told_from_one_that_is_awake_test_() ->
+    Answer = fun(Behaviour, Budget) ->
+        {Port, Node} = listen(Behaviour, [{packet, 2}]),
+        try with_epmd(answer(Port), fun() ->
+            {ok, Reached} = rendez_diagnose:reach(?NODE, ?HERE),
+            rendez_diagnose:answers(Reached#{given := ?HERE#{budget_ms => Budget}})
+        end)
+        after exit(Node, kill)
+        end
+    end,
+    %% Under a name of its own: on an attempt of this node an attempt of the other one would wait.
+    Says = fun(Text) ->
+        fun(Socket) ->
+            {ok, <<$N, _:64, _:32, 22:16, "rendez-probe@127.0.0.1">>} = gen_tcp:recv(Socket, 0),
+            gen_tcp:send(Socket, Text)
+        end
+    end,
+    [{"asleep", ?_assertMatch({error, {timeout, _}}, Answer(fun(_) -> timer:sleep(infinity) end, 300))},
+     {"awake", ?_assertEqual(ok, Answer(Says(<<"sok">>), 60_000))},
+     {"awake, and allows few", ?_assertEqual(ok, Answer(Says(<<"snot_allowed">>), 60_000))},
+     {"awake, and hangs up", ?_assertEqual(ok, Answer(fun(_) -> ok end, 60_000))}].
+
 a_wrong_cookie_is_not_proven_again_at_once_test() ->
     Self = self(),
     Peer = node_with(<<"peer@127.0.0.1">>, fun(_, _) -> Self ! proof, closed end),

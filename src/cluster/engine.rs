@@ -501,7 +501,8 @@ impl Engine {
         } else {
             node.failures = 0;
             node.no_reset_before = Duration::ZERO;
-            jitter(policy.reconnect_jitter, &mut self.dice)
+            let half = policy.reconnect_jitter / 2;
+            half + jitter(half, &mut self.dice)
         };
         node.missing = (!node.named_by.is_empty()).then_some(now);
         let node = node.name.clone();

@@ -29,8 +29,11 @@ pub struct Policy {
     pub max_connecting: usize,
     /// How long to wait after an attempt that failed. Default: [`Backoff::default`].
     pub backoff: Backoff,
-    /// A node whose connection was lost is tried again after a random time of at most this, so that
-    /// neither all its peers nor both ends of a broken link try at one moment. Default: 200 ms.
+    /// A node whose connection was lost is tried again after a random time between half of this and this. The
+    /// random part keeps all its peers, and both ends of a connection, from trying at one moment. The other half is for
+    /// a node that slept (SIGSTOP, a paused virtual machine) and finds all its connections lost: were it connected
+    /// again to one peer before it has seen the loss of another, its `global` would tell the one of that loss, and
+    /// the one would cut its own healthy connection to the other. Default: 1 s.
     pub reconnect_jitter: Duration,
     /// Whether a node is tried again by itself after its connection was lost or could not be made. Without,
     /// it is tried once for each fresh sighting (it is named after nobody named it, or says that it has just
@@ -64,7 +67,7 @@ impl Default for Policy {
             accept: Accept::everything(),
             max_connecting: 256,
             backoff: Backoff::default(),
-            reconnect_jitter: Duration::from_millis(200),
+            reconnect_jitter: Duration::from_secs(1),
             reconnect: true,
             stable_after: Duration::from_secs(5),
             attempt_timeout: Duration::from_secs(150),

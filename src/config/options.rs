@@ -853,9 +853,9 @@ pub const CLUSTER: &[Opt] = &[
     Opt {
         name: "reconnect_jitter",
         takes: Takes::SpanOrZero,
-        default: Value("200ms"),
-        doc: "A node whose connection was lost is tried again after a random time of at most this.",
-        example: "1s",
+        default: Value("1s"),
+        doc: "A node whose connection was lost is tried again after a random time between half of this and this. With less than a second, a node that slept may be connected to again before it has seen that its other connections are lost, and OTP's global may then cut healthy ones.",
+        example: "3s",
     },
     Opt {
         name: "stable_after",

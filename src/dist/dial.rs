@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::error::ConnectError;
 use super::handshake::{self, Identity, Lengths, Named, Peer, Version};
@@ -18,6 +18,9 @@ use crate::name::NodeName;
 
 /// The step in which the port of the peer is opened, as [`ConnectError::Timeout`] tells it.
 pub(crate) const OPENING_PORT: &str = "a TCP connection was opened to its distribution port";
+
+/// How long a node that answers gets to see what it lost. It may have woken a moment ago.
+const AWAKE: Duration = Duration::from_millis(500);
 
 /// How a node is connected to.
 #[derive(Debug, Clone)]
@@ -91,6 +94,31 @@ pub async fn dial_for_name(
         handshake::ask_for_name(stream, lengths, own, peer).await
     })
     .await
+}
+
+/// Waits until `peer`, a node whose connection was lost, can be connected to without harm to others.
+///
+/// It may sleep (SIGSTOP, a paused virtual machine): the kernel of its host takes connections for it, and it goes on with
+/// their handshakes the moment it wakes, before it has seen that all of its old connections are closed. Of each of these
+/// its `global` then tells the nodes at the other end of the new ones, and these cut their own, healthy connections to
+/// the nodes that it lost. So it is first asked under a name that no node has, and when it answers, it gets time to
+/// see what it lost.
+///
+/// # Errors
+/// See [`ConnectError`]; what the handshake would say is none.
+pub(crate) async fn until_awake(
+    own: &Identity,
+    peer: &NodeName,
+    options: &DialOptions,
+) -> Result<(), ConnectError> {
+    within(peer, options, async |progress| {
+        let (mut stream, lengths, version) = reach(peer, options, progress).await?;
+        handshake::ask_for_status(&mut stream, lengths, own.name.host(), version).await;
+        Ok(())
+    })
+    .await?;
+    sleep(AWAKE).await;
+    Ok(())
 }
 
 /// What is being waited for, for the error if it takes too long.
@@ -179,5 +207,65 @@ fn cannot_open(peer: &NodeName, addr: SocketAddr, error: &io::Error) -> ConnectE
             addr,
             detail: error.to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::secret::Secret;
+
+    /// Asks a peer that does this with a connection.
+    async fn asked(
+        setup_time: Duration,
+        behave: impl AsyncFnOnce(&mut TcpStream),
+    ) -> Result<(), ConnectError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let own = "own@127.0.0.1".parse().expect("a name");
+        let own = Identity::new(own, 1, Secret::new("cookie"));
+        let options = DialOptions {
+            port: Some(port),
+            setup_time,
+            ..DialOptions::default()
+        };
+        let peer = "peer@127.0.0.1".parse().expect("a name");
+        let accept = async {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            behave(&mut stream).await;
+            stream
+        };
+        let (answer, _stream) = tokio::join!(until_awake(&own, &peer, &options), accept);
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_sleeps_is_not_connected_to() {
+        let answer = asked(Duration::from_millis(300), async |_| {}).await;
+        assert!(
+            matches!(answer, Err(ConnectError::Timeout { .. })),
+            "{answer:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_answers_anything_is_awake_and_knows_no_node_by_the_question() {
+        let answer = asked(Duration::from_secs(300), async |stream| {
+            let mut question = vec![0; 2 + 15 + 22];
+            stream.read_exact(&mut question).await.expect("a question");
+            assert!(
+                question.ends_with(b"rendez-probe@127.0.0.1"),
+                "{question:?}"
+            );
+            stream
+                .write_all(b"\0\x0csnot_allowed")
+                .await
+                .expect("an answer");
+        })
+        .await;
+        assert_eq!(answer, Ok(()));
     }
 }

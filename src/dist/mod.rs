@@ -25,7 +25,7 @@ pub mod tls;
 pub use close::CloseReason;
 pub use diagnose::diagnose;
 #[cfg(feature = "sidecar")]
-pub(crate) use dial::OPENING_PORT;
+pub(crate) use dial::{OPENING_PORT, until_awake};
 pub use dial::{DialOptions, dial, dial_for_name};
 pub use error::ConnectError;
 pub use flags::Flags;

@@ -1,8 +1,10 @@
 //! Who is connected, and who is being connected to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
+};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -10,7 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::dist::channel::{self, ChannelOptions, Receiver, Sender};
 use crate::dist::handshake::{Claimed, Named, Names, Stranger, Verdict};
-use crate::dist::{CloseReason, ConnectError, Flags, Peer, Stream, dial};
+use crate::dist::{CloseReason, ConnectError, Flags, Peer, Stream, dial, until_awake};
 use crate::name::NodeName;
 
 use super::connection::{self, Connection};
@@ -37,9 +39,14 @@ pub(super) struct Table {
     names: Mutex<Names>,
     /// Changes whenever a connection came to be.
     came: watch::Sender<()>,
+    /// The nodes whose connection was lost, and that there is none to since.
+    lost: Mutex<HashSet<NodeName>>,
     /// The most connections.
     most: usize,
 }
+
+/// How many lost nodes are remembered.
+const REMEMBERED: usize = 10_000;
 
 impl Table {
     pub(super) fn new(most: usize) -> Self {
@@ -47,8 +54,13 @@ impl Table {
             slots: RwLock::default(),
             names: Mutex::default(),
             came: watch::Sender::default(),
+            lost: Mutex::default(),
             most,
         }
+    }
+
+    fn lost(&self) -> MutexGuard<'_, HashSet<NodeName>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn up(&self, peer: &str) -> Option<Connection> {
@@ -250,7 +262,19 @@ async fn try_to_connect(weak: &Weak<Shared>, peer: &NodeName) -> Result<Connecti
         replaces.store(replaced, Ordering::Relaxed);
         replaced
     };
-    let dialled = dial(&identity, peer, &options, still_wanted).await;
+    // Hidden nodes have no part in what `global` does to a node that slept.
+    let lost = identity.visible && {
+        let shared = weak.upgrade().ok_or(ConnectError::Stopped)?;
+        shared.table.lost().contains(peer)
+    };
+    let awake = match lost {
+        true => until_awake(&identity, peer, &options).await,
+        false => Ok(()),
+    };
+    let dialled = match awake {
+        Ok(()) => dial(&identity, peer, &options, still_wanted).await,
+        Err(error) => Err(error),
+    };
     let shared = weak.upgrade().ok_or(ConnectError::Stopped)?;
     let error = match dialled {
         Ok((stream, peer)) => {
@@ -351,6 +375,7 @@ pub(super) async fn adopt(
                     let node = super::atom_of(&peer.name);
                     let connection = Connection::new(peer.clone(), node, sender, gate, begun.here);
                     slots.insert(peer.name.clone(), Slot::Up(connection.clone()));
+                    shared.table.lost().remove(&peer.name);
                     tell(shared, NodeEvent::Up(peer));
                     drop(slots);
                     shared.table.came.send_replace(());
@@ -391,6 +416,12 @@ pub(super) fn lost(shared: &Shared, connection: &Connection, reason: CloseReason
     if current {
         slots.remove(&peer.name);
         shared.table.free(peer);
+        let mut lost = shared.table.lost();
+        if lost.len() >= REMEMBERED {
+            lost.clear();
+        }
+        lost.insert(peer.name.clone());
+        drop(lost);
         tell(shared, NodeEvent::Down(peer.clone(), reason));
     }
 }

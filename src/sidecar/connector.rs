@@ -7,7 +7,7 @@
 //! most one `connect_node` to begin with at a time; each goes on in a process of its own, so that an address
 //! which does not answer delays no other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use tokio::sync::{OnceCell, Semaphore, oneshot};
 use tokio::time::timeout;
 
 use crate::cluster::ConnectError;
-use crate::dist::{self, DialOptions, Located, diagnose, locate};
+use crate::dist::{self, DialOptions, Located, diagnose, locate, until_awake};
 use crate::etf::Term;
 use crate::host_lookup::{LookupError, host_addresses};
 use crate::name::NodeName;
@@ -62,6 +62,8 @@ pub(super) struct Connector {
     unknown: Mutex<HashMap<String, Instant>>,
     /// Failures that are not tried out again for a while.
     proven: Mutex<HashMap<NodeName, (ConnectError, Instant)>>,
+    /// The peers whose connection was lost, and that are not connected since.
+    lost: Mutex<HashSet<NodeName>>,
     /// Whether the attached node runs on this host, so that what is seen from here is what it sees.
     beside: OnceCell<bool>,
     /// The `-epmd_module` of the attached node, if it finds addresses by itself.
@@ -92,6 +94,7 @@ impl Connector {
             asking: Arc::new(Semaphore::new(1)),
             unknown: Mutex::default(),
             proven: Mutex::default(),
+            lost: Mutex::default(),
             beside: OnceCell::new(),
             epmd_module: OnceCell::new(),
             family: OnceCell::new(),
@@ -126,7 +129,7 @@ impl Connector {
                 Ok(located) if self.is_target(&located).await => {
                     return Err(is_target(&self.target, peer));
                 }
-                Ok(_) => {}
+                Ok(_) => self.until_awake(peer).await?,
                 Err(error) => return Err(self.explain(peer, port, error).await),
             }
         }
@@ -137,6 +140,34 @@ impl Connector {
             }
             Err(()) => Err(self.why(peer, port).await),
         }
+    }
+
+    /// The connection of the attached node to `peer` was lost, or there is one again.
+    pub(super) fn note(&self, peer: &NodeName, is_lost: bool) {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        if lost.len() >= REMEMBERED {
+            lost.clear();
+        }
+        match is_lost {
+            true => lost.insert(peer.clone()),
+            false => lost.remove(peer),
+        };
+    }
+
+    /// See [`until_awake`].
+    async fn until_awake(&self, peer: &NodeName) -> Result<(), ConnectError> {
+        let is_lost = {
+            let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+            lost.contains(peer)
+        };
+        if !is_lost || self.hidden {
+            return Ok(());
+        }
+        let dial = DialOptions {
+            setup_time: EPMD,
+            ..self.dial.clone()
+        };
+        Ok(until_awake(self.node.identity(), peer, &dial).await?)
     }
 
     /// Asks the attached node to connect, when it is its turn. The inner error is a plain `false`.

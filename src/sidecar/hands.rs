@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use crate::cluster::driver::Outlet;
 use crate::cluster::report::Line;
-use crate::cluster::{Action, ConnectError};
+use crate::cluster::{Action, ConnectError, Event};
 use crate::name::NodeName;
 
 use super::connector::Connector;
@@ -74,6 +74,8 @@ impl Outlet for Hands {
                     let _ = removals.send(peer).await;
                 });
             }
+            Action::Event(Event::Left { node, .. }) => self.connector.note(&node, true),
+            Action::Event(Event::Joined { node, .. }) => self.connector.note(&node, false),
             Action::Event(_) => {}
         }
     }

@@ -53,6 +53,30 @@ where
     Ok((io, agreed.peer))
 }
 
+/// Begins a handshake under a name that no node has, and waits for the peer to say anything to it, or to end it.
+pub async fn ask_for_status<T>(io: &mut T, lengths: Lengths, host: &str, version: Version)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let Ok(name) = NodeName::new("rendez-probe", host) else {
+        return;
+    };
+    let mut packet = Vec::new();
+    let question = packet::SendName {
+        version,
+        flags: Flags::claimed(false),
+        creation: Some(1),
+        name: Claimed::Name(name),
+    };
+    question.encode(&mut packet);
+    if lengths == Lengths::Four {
+        packet = packet::with_long_lengths(&packet);
+    }
+    if io.write_all(&packet).await.is_ok() && io.flush().await.is_ok() {
+        let _ = io.read(&mut [0]).await;
+    }
+}
+
 /// Does the handshake as the one who connects and has no name yet: the peer gives it one at the host of `own`,
 /// whose name and creation stand for nothing else.
 ///

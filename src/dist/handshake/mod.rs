@@ -66,6 +66,7 @@ use crate::secret::Secret;
 
 pub use acceptor::{Acceptor, Named, Stranger, Verdict};
 pub use digest::Digest;
+pub(crate) use drive::ask_for_status;
 pub use drive::{AcceptError, Lengths, accept, accept_if, ask_for_name, connect};
 pub use error::HandshakeError;
 pub use initiator::{Attempt, Initiator};

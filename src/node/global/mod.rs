@@ -332,7 +332,8 @@ impl Server {
                 return state.connected(&node, true);
             }
             Output::Connect(node) => self.later(shared, async move |server, shared| {
-                let connected = connect(&shared, &node).await;
+                // The first may be an attempt that began before the node could be reached, and that ends now.
+                let connected = connect(&shared, &node).await || connect(&shared, &node).await;
                 server.change(&shared, |state| state.connected(&node, connected));
             }),
             Output::Disconnect(node) => {

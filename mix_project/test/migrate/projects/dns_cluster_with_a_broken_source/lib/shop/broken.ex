@@ -1,2 +1,4 @@
 defmodule Shop.Broken do
-  @key "hush-key
+  @key "hush-key"
+  def key(, do: @key
+end
