@@ -125,15 +125,14 @@ pub fn choose(random: &mut StdRng, members: &[Mutex<Member>], only: &[String]) -
         };
         let kind = plan.kind();
         let source = |plan: &Plan| matches!(plan, Plan::Sources(..) | Plan::Remove(_) | Plan::Roll(..));
-        // A name that is missing for two reasons at once is missing, so the sources have one fault at a time; and of
-        // two cuts the second would undo the first where they meet.
-        let clash = plans.iter().any(|other| {
-            (source(other) && source(&plan))
-                || matches!(
-                    (other, &plan),
-                    (Plan::Split(..), Plan::Split(..) | Plan::Cut(..)) | (Plan::Cut(..), Plan::Split(..))
-                )
-        });
+        let silent = |plan: &Plan| matches!(plan.kind(), "stop" | "cut" | "split");
+        // A name that is missing for two reasons at once is missing, so the sources have one fault at a time. And a node
+        // that wakes while another is cut off has not missed its ticks yet when that one is back: the connection that it
+        // still believes in is replaced then, which its `global` tells all others, and they cut that other node off.
+        // OTP does so by itself; see docs/leaving.md.
+        let clash = plans
+            .iter()
+            .any(|other| (source(other) && source(&plan)) || (silent(other) && silent(&plan)));
         if clash || !(only.is_empty() || only.iter().any(|word| word == kind)) {
             continue;
         }
