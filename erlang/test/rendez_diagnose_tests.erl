@@ -92,7 +92,7 @@ a_node_that_sleeps_is_told_from_one_that_is_awake_test_() ->
         {Port, Node} = listen(Behaviour, [{packet, 2}]),
         try with_epmd(answer(Port), fun() ->
             {ok, Reached} = rendez_diagnose:reach(?NODE, ?HERE),
-            rendez_diagnose:answers(Reached#{given := ?HERE#{budget_ms => Budget}})
+            rendez_diagnose:answers(Reached#{given := maps:put(budget_ms, Budget, ?HERE)})
         end)
         after exit(Node, kill)
         end

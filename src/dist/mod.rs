@@ -24,9 +24,9 @@ pub mod tls;
 
 pub use close::CloseReason;
 pub use diagnose::diagnose;
+pub use dial::{DialOptions, dial, dial_for_name};
 #[cfg(feature = "sidecar")]
 pub(crate) use dial::{OPENING_PORT, until_awake};
-pub use dial::{DialOptions, dial, dial_for_name};
 pub use error::ConnectError;
 pub use flags::Flags;
 pub use handshake::{Identity, Peer};

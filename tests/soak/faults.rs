@@ -124,7 +124,8 @@ pub fn choose(random: &mut StdRng, members: &[Mutex<Member>], only: &[String]) -
             continue;
         };
         let kind = plan.kind();
-        let source = |plan: &Plan| matches!(plan, Plan::Sources(..) | Plan::Remove(_) | Plan::Roll(..));
+        let source =
+            |plan: &Plan| matches!(plan, Plan::Sources(..) | Plan::Remove(_) | Plan::Roll(..));
         let silent = |plan: &Plan| matches!(plan.kind(), "stop" | "cut" | "split");
         // A name that is missing for two reasons at once is missing, so the sources have one fault at a time. And a node
         // that wakes while another is cut off has not missed its ticks yet when that one is back: the connection that it
@@ -175,12 +176,14 @@ fn draw(random: &mut StdRng, left: &[(u8, Kind, bool)]) -> Option<Plan> {
         10 => Plan::Remove(any(random, &|member| {
             goes(member) && matches!(member.1, Kind::Erlang | Kind::Elixir)
         })?),
-        11 => Plan::KillSidecar(any(random, &|member| goes(member) && member.1 == Kind::Sidecar)?),
+        11 => Plan::KillSidecar(any(random, &|member| {
+            goes(member) && member.1 == Kind::Sidecar
+        })?),
         12 => Plan::StopEpmd(any(random, &|_| true)?, random.random_range(1.0..8.0)),
-        _ => Plan::Sources(
-            *SourceFault::ALL.choose(random)?,
-            random.random_range(2.0..10.0),
-        ),
+        _ => {
+            let fault = *SourceFault::ALL.choose(random)?;
+            Plan::Sources(fault, random.random_range(fault.lasts()))
+        }
     })
 }
 
@@ -242,7 +245,11 @@ pub fn carry_out(
         }
         Plan::Split(side, time) => {
             let all: BTreeSet<u8> = (1..=u8::try_from(members.len()).expect("few")).collect();
-            let others: Vec<u8> = all.iter().copied().filter(|one| !side.contains(one)).collect();
+            let others: Vec<u8> = all
+                .iter()
+                .copied()
+                .filter(|one| !side.contains(one))
+                .collect();
             let what = format!("{side:?} are parted from {others:?} for {time:.1} s");
             fault(what, side[0], &mut || {
                 for number in side {
@@ -258,13 +265,18 @@ pub fn carry_out(
             for number in rolled {
                 let mut member = member(*number);
                 let old = member.name();
-                let what = format!("{} goes and comes under another name, the sources know after {stale:.1} s", member.label());
+                let what = format!(
+                    "{} goes and comes under another name, the sources know after {stale:.1} s",
+                    member.label()
+                );
                 fault(what, *number, &mut || {
                     member.terminate(world);
                     member.take_next_name();
                     member.start(world);
                     pause(*stale);
-                    world.sources.change(&[member.name()], std::slice::from_ref(&old));
+                    world
+                        .sources
+                        .change(&[member.name()], std::slice::from_ref(&old));
                 });
             }
         }
@@ -274,14 +286,19 @@ pub fn carry_out(
             let what = format!("{} takes another name", member.label());
             fault(what, *number, &mut || {
                 member.take_next_name();
-                world.sources.change(&[member.name()], std::slice::from_ref(&old));
+                world
+                    .sources
+                    .change(&[member.name()], std::slice::from_ref(&old));
             });
         }
         Plan::Remove(number) => {
-            let member = member(*number);
-            let name = member.name();
-            let what = format!("{} is named by no source", member.label());
+            let removed = member(*number);
+            let name = removed.name();
+            let what = format!("{} is named by no source", removed.label());
             fault(what, *number, &mut || {
+                if world.settings.broken {
+                    member(1).disconnect(&name);
+                }
                 world.sources.change(&[], std::slice::from_ref(&name));
                 sleep(REMOVED);
                 world.sources.change(std::slice::from_ref(&name), &[]);

@@ -180,7 +180,14 @@ mod tests {
         let none = Cause::Unexplained;
         assert_eq!(
             causes(&events, &faults),
-            [own.clone(), own.clone(), own, none.clone(), none.clone(), none]
+            [
+                own.clone(),
+                own.clone(),
+                own,
+                none.clone(),
+                none.clone(),
+                none
+            ]
         );
     }
 

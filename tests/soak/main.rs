@@ -71,7 +71,10 @@ static STOPPED: AtomicBool = AtomicBool::new(false);
 fn no_healthy_connection_ends_and_the_cluster_is_whole_again_soon() {
     let what = "the soak";
     let Some(settings) = Settings::from_environment() else {
-        support::skip(what, "RENDEZ_SOAK_HOURS is not set: run scripts/test soak HOURS");
+        support::skip(
+            what,
+            "RENDEZ_SOAK_HOURS is not set: run scripts/test soak HOURS",
+        );
         return;
     };
     if !support::beam_is_installed(what) {
@@ -199,7 +202,11 @@ impl Soak<'_> {
             "the first time whole {healed:?} after the last start, {:?} after the first",
             began.elapsed()
         ));
-        assert!(healed.is_some(), "the cluster did not become whole: {:?}", self.missing());
+        assert!(
+            healed.is_some(),
+            "the cluster did not become whole: {:?}",
+            self.missing()
+        );
         // Nodes that all start at once may lose a connection to a simultaneous attempt; it counts from here on.
         sleep(SETTLE);
         let _ = self.take_events();
@@ -213,7 +220,10 @@ impl Soak<'_> {
         while began.elapsed() < self.world.settings.span && !STOPPED.load(Ordering::Relaxed) {
             self.report.rounds += 1;
             let plans = faults::choose(&mut random, self.members, &self.world.settings.only);
-            let offsets: Vec<f64> = plans.iter().map(|_| random.random_range(0.0..4.0)).collect();
+            let offsets: Vec<f64> = plans
+                .iter()
+                .map(|_| random.random_range(0.0..4.0))
+                .collect();
             self.say(&format!("round {}: {plans:?}", self.report.rounds));
             let mut faults = self.carry_out(&plans, &offsets);
             faults.sort_by_key(|fault| fault.began);
@@ -221,7 +231,10 @@ impl Soak<'_> {
             let healed = self.wait_until_whole(ended.unwrap_or_else(now_ms));
             let whole = now_ms();
             if let Some(healed) = healed {
-                self.say(&format!("whole {:.1} s after the last fault", healed.as_secs_f64()));
+                self.say(&format!(
+                    "whole {:.1} s after the last fault",
+                    healed.as_secs_f64()
+                ));
                 self.report.healed(&faults, healed);
                 if healed > WHOLE_WITHIN {
                     self.report.late += 1;
@@ -316,8 +329,13 @@ impl Soak<'_> {
                 ));
             }
             // A node that goes on under another name must not be seen under the old one.
-            let known = |name: &str| name.starts_with(|c: char| "abc".contains(c)) && name[1..].starts_with('@');
-            let old: Vec<_> = connected.iter().filter(|name| known(name) && !wanted.contains(*name)).collect();
+            let known = |name: &str| {
+                name.starts_with(|c: char| "abc".contains(c)) && name[1..].starts_with('@')
+            };
+            let old: Vec<_> = connected
+                .iter()
+                .filter(|name| known(name) && !wanted.contains(*name))
+                .collect();
             if !old.is_empty() {
                 missing.push(format!("{} still sees {old:?}", member.label()));
             }
@@ -331,7 +349,11 @@ impl Soak<'_> {
             .iter()
             .flat_map(|member| {
                 let mut member = member.lock().expect("not poisoned");
-                let events: Vec<_> = member.trails.iter_mut().flat_map(events::Trail::take).collect();
+                let events: Vec<_> = member
+                    .trails
+                    .iter_mut()
+                    .flat_map(events::Trail::take)
+                    .collect();
                 // Those of earlier lives end here.
                 let last = member.trails.len().saturating_sub(1);
                 member.trails.drain(..last);
@@ -344,7 +366,8 @@ impl Soak<'_> {
 
     fn number_of(&self, name: &str) -> Option<u8> {
         let (_, host) = name.split_once('@')?;
-        (1..=u8::try_from(self.members.len()).ok()?).find(|number| self.world.lan.address(*number) == host)
+        (1..=u8::try_from(self.members.len()).ok()?)
+            .find(|number| self.world.lan.address(*number) == host)
     }
 
     /// Says of each connection that was lost in a round why it was.
@@ -366,11 +389,15 @@ impl Soak<'_> {
                 }
                 Cause::Global => {
                     self.say(&format!("CUT BY GLOBAL: {words}"));
-                    self.report.by_global.push(format!("round {}: {words}", self.report.rounds));
+                    self.report
+                        .by_global
+                        .push(format!("round {}: {words}", self.report.rounds));
                 }
                 Cause::Unexplained => {
                     self.say(&format!("UNEXPLAINED: {words}"));
-                    self.report.unexplained.push(format!("round {}: {words}", self.report.rounds));
+                    self.report
+                        .unexplained
+                        .push(format!("round {}: {words}", self.report.rounds));
                 }
             }
         }
@@ -385,12 +412,18 @@ impl Soak<'_> {
 
     /// Takes samples of all processes, and looks whether they are all there.
     fn look_after(&mut self) {
-        let mut processes = vec![("the soak itself".to_owned(), std::process::id(), String::new())];
+        let mut processes = vec![(
+            "the soak itself".to_owned(),
+            std::process::id(),
+            String::new(),
+        )];
         for member in self.members {
             let mut member = member.lock().expect("not poisoned");
             member.save_log(self.world);
             if let Some(ended) = member.broken() {
-                self.report.failures.push(format!("round {}: {ended}", self.report.rounds));
+                self.report
+                    .failures
+                    .push(format!("round {}: {ended}", self.report.rounds));
             }
             let label = member.label();
             for (what, pid, own) in member.processes() {
@@ -407,8 +440,10 @@ impl Soak<'_> {
     /// Ends the cluster and writes the report. What failed is given.
     fn finish(mut self) -> Vec<String> {
         let (grown, table) = self.resources.judge();
-        let (text, failures) = std::mem::take(&mut self.report).conclude(&self.world.settings, grown, &table);
-        fs::write(self.world.settings.folder.join("report.txt"), &text).expect("the report can be written");
+        let (text, failures) =
+            std::mem::take(&mut self.report).conclude(&self.world.settings, grown, &table);
+        fs::write(self.world.settings.folder.join("report.txt"), &text)
+            .expect("the report can be written");
         println!("{text}");
         failures
     }

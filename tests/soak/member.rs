@@ -203,15 +203,7 @@ impl Member {
     }
 
     fn toml(&self, world: &World) -> String {
-        let removed = if world.settings.broken && self.kind == Kind::Sidecar {
-            "on_removed = \"disconnect:0s\"\n"
-        } else {
-            ""
-        };
-        format!(
-            "backoff_max = 4\n{removed}{}",
-            world.sources.toml(self.dns)
-        )
+        format!("backoff_max = 4\n{}", world.sources.toml(self.dns))
     }
 
     fn log(&self, world: &World) -> File {
@@ -290,6 +282,13 @@ impl Member {
         let name = self.name();
         if let Some(Process::Beam(beam)) = &mut self.process {
             beam.eval(&format!("ok = net_kernel:stop(), {}", take_name(&name)));
+        }
+    }
+
+    /// Ends its connection to the node with `erlang:disconnect_node/1`, as nothing of Rendez does.
+    pub fn disconnect(&mut self, node: &str) {
+        if let Some(Process::Beam(beam)) = &mut self.process {
+            beam.eval(&format!("erlang:disconnect_node('{node}')"));
         }
     }
 
@@ -383,7 +382,8 @@ fn take_name(name: &str) -> String {
 }
 
 fn ebin(variable: &str) -> String {
-    let ebin = std::env::var(variable).unwrap_or_else(|_| panic!("{variable}: run scripts/test soak"));
+    let ebin =
+        std::env::var(variable).unwrap_or_else(|_| panic!("{variable}: run scripts/test soak"));
     ebin.trim_end_matches('/').to_owned()
 }
 

@@ -29,7 +29,11 @@ impl Report {
     pub fn down(&mut self, kind: &'static str, reason: &str) {
         let reasons = self.downs.entry(kind).or_default();
         // Times and numbers in it would make each one another.
-        let reason: String = reason.chars().filter(|c| !c.is_ascii_digit()).take(60).collect();
+        let reason: String = reason
+            .chars()
+            .filter(|c| !c.is_ascii_digit())
+            .take(60)
+            .collect();
         *reasons.entry(reason).or_default() += 1;
     }
 
@@ -43,7 +47,12 @@ impl Report {
     }
 
     /// The text, and what failed.
-    pub fn conclude(self, settings: &Settings, grown: Vec<String>, resources: &str) -> (String, Vec<String>) {
+    pub fn conclude(
+        self,
+        settings: &Settings,
+        grown: Vec<String>,
+        resources: &str,
+    ) -> (String, Vec<String>) {
         let mut text = String::new();
         let mut failures = self.failures;
         let _ = writeln!(
@@ -65,7 +74,10 @@ impl Report {
         for (kind, times) in kinds {
             let reasons = self.downs.get(kind).cloned().unwrap_or_default();
             let heals = self.heals.get(kind).cloned().unwrap_or_default();
-            let shown: Vec<_> = reasons.iter().map(|(reason, times)| format!("{times} {reason}")).collect();
+            let shown: Vec<_> = reasons
+                .iter()
+                .map(|(reason, times)| format!("{times} {reason}"))
+                .collect();
             let _ = writeln!(
                 text,
                 "{kind:<16}{times:>6}{:>8}  {:>12}{:>12}  {}",
@@ -75,9 +87,16 @@ impl Report {
                 shown.join("; ")
             );
         }
-        let _ = writeln!(text, "\nall faults, by when they began and ended in milliseconds:");
+        let _ = writeln!(
+            text,
+            "\nall faults, by when they began and ended in milliseconds:"
+        );
         for fault in &self.faults {
-            let _ = writeln!(text, "  {} {} {}: {}", fault.began, fault.ended, fault.kind, fault.what);
+            let _ = writeln!(
+                text,
+                "  {} {} {}: {}",
+                fault.began, fault.ended, fault.kind, fault.what
+            );
         }
         let explained: u32 = self.downs.values().flat_map(BTreeMap::values).sum();
         let _ = writeln!(
@@ -127,5 +146,8 @@ fn median(spans: &[Duration]) -> Option<Duration> {
 }
 
 fn seconds(span: Option<Duration>) -> String {
-    span.map_or_else(|| "-".to_owned(), |span| format!("{:.1} s", span.as_secs_f64()))
+    span.map_or_else(
+        || "-".to_owned(),
+        |span| format!("{:.1} s", span.as_secs_f64()),
+    )
 }

@@ -86,10 +86,7 @@ fn ends(samples: &[f64]) -> Option<(f64, f64)> {
         return None;
     }
     let third = warm.len() / 3;
-    Some((
-        median(&warm[..third]),
-        median(&warm[warm.len() - third..]),
-    ))
+    Some((median(&warm[..third]), median(&warm[warm.len() - third..])))
 }
 
 fn median(samples: &[f64]) -> f64 {
@@ -133,7 +130,10 @@ mod tests {
 
     #[test]
     fn what_grows_all_the_time_is_told() {
-        assert_eq!(judged(|index| 40_000.0 + index * 1_000.0, |_| 30.0).len(), 1);
+        assert_eq!(
+            judged(|index| 40_000.0 + index * 1_000.0, |_| 30.0).len(),
+            1
+        );
         assert_eq!(judged(|_| 40_000.0, |index| 30.0 + index).len(), 1);
     }
 }

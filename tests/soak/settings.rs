@@ -39,9 +39,10 @@ pub struct Settings {
     pub seed: u64,
     /// Where everything is written.
     pub folder: PathBuf,
-    /// Whether the sidecars disconnect removed nodes with `erlang:disconnect_node/1`, which has to turn the soak red.
+    /// Whether a removed node is disconnected with `erlang:disconnect_node/1` first (`RENDEZ_SOAK_BREAK`), which has
+    /// to turn the soak red.
     pub broken: bool,
-    /// Faults of these kinds alone, if any are named.
+    /// Faults of these kinds alone, if any are named (`RENDEZ_SOAK_ONLY`, commas between them).
     pub only: Vec<String>,
 }
 

@@ -46,6 +46,16 @@ impl SourceFault {
         Self::FileCutShort,
         Self::FileEmpty,
     ];
+
+    /// How long it may last, in seconds. An answer without any name counts once it has lasted for `keep_for`, or a file
+    /// for 2 s: then it says that all nodes are gone, and they are asked to leave.
+    pub fn lasts(self) -> std::ops::Range<f64> {
+        match self {
+            Self::DnsEmpty => 0.5..3.5,
+            Self::FileEmpty => 0.3..1.5,
+            _ => 2.0..10.0,
+        }
+    }
 }
 
 /// The sources.
