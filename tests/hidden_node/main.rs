@@ -25,5 +25,6 @@ mod rpc;
 mod seen;
 mod spawn;
 mod tls;
+mod tls_optfile;
 mod tools;
 mod visible;

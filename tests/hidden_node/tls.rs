@@ -253,3 +253,62 @@ async fn with_and_without_tls_do_not_meet_and_say_why() {
     assert_eq!(plain.eval("net_adm:ping(tls@localhost)"), "pang");
     assert_eq!(secure.eval("net_adm:ping(tls@localhost)"), "pong");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_are_replaced_are_read_again_while_the_node_runs() {
+    if !beam_is_installed("certificates that are replaced") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let (first, second) = (
+        DistAuthority::new("the first"),
+        DistAuthority::new("the second"),
+    );
+    let papers = second.papers("localhost");
+    let mut beam = tls_erl("a@localhost", &epmd, &second, &papers, STRICT);
+    let a = name("a@localhost");
+    let own = first.papers("localhost");
+    let options = with(trusting(&first), &own).reread_every(std::time::Duration::ZERO);
+    let node = tls_node("rust@localhost", &epmd, options).await;
+    let (_, text) = why(&node, &a).await;
+    assert!(text.contains("UnknownIssuer"), "{text}");
+
+    // Half of the new files, or a broken one, change nothing.
+    std::fs::copy(&papers.certificate, &own.certificate).unwrap();
+    let (_, text) = why(&node, &a).await;
+    assert!(text.contains("UnknownIssuer"), "{text}");
+    std::fs::write(first.file(), "not a certificate").unwrap();
+    let (_, text) = why(&node, &a).await;
+    assert!(text.contains("UnknownIssuer"), "{text}");
+
+    std::fs::copy(&papers.key, &own.key).unwrap();
+    std::fs::copy(second.file(), first.file()).unwrap();
+    node.ping(&a, PATIENCE).await.unwrap();
+    node.disconnect(&a);
+    beam.wait_until("nodes(hidden)", PATIENCE, |nodes| nodes == "[]");
+    assert_eq!(beam.eval("net_adm:ping(rust@localhost)"), "pong");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_with_the_address_of_a_node_as_a_dns_name_is_for_that_node() {
+    if !beam_is_installed("certificates for addresses") {
+        return;
+    }
+    let (epmd, authority) = (Epmd::start(), DistAuthority::new("the cluster"));
+    let key = rcgen::KeyPair::generate().unwrap();
+    let papers = authority.papers_as("address", &["127.0.0.1"], &key);
+    let mut beam = tls_erl("a@127.0.0.1", &epmd, &authority, &papers, STRICT);
+    let a = name("a@127.0.0.1");
+    // OTP 25 takes the DNS name alone, OTP 27 and 29 the address alone.
+    let both = authority.papers_as("both", &["127.0.0.1", "IP:127.0.0.1"], &key);
+    let node = tls_node("rust@127.0.0.1", &epmd, with(trusting(&authority), &both)).await;
+    node.ping(&a, PATIENCE).await.unwrap();
+    node.disconnect(&a);
+    beam.wait_until("nodes(hidden)", PATIENCE, |nodes| nodes == "[]");
+    assert_eq!(beam.eval("net_adm:ping('rust@127.0.0.1')"), "pong");
+
+    let papers = authority.papers_as("another", &["127.0.0.2"], &key);
+    let _other = tls_erl("b@127.0.0.1", &epmd, &authority, &papers, STRICT);
+    let (_, text) = why(&node, &name("b@127.0.0.1")).await;
+    assert!(text.contains("127.0.0.2"), "{text}");
+}

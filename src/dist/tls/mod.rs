@@ -6,26 +6,39 @@
 //!
 //! Source: [TLS for Erlang distribution](https://www.erlang.org/doc/apps/ssl/ssl_distribution.html).
 
+mod keys;
 mod optfile;
+mod policy;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod watched;
+mod x509;
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use rustls::client::ResolvesClientCert;
 use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::pki_types::{CertificateDer, IpAddr, PrivateKeyDer, ServerName};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, InconsistentKeys, RootCertStore, ServerConfig, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::error::ConnectError;
 use super::stream::Stream;
 use crate::name::NodeName;
+use crate::secret::Secret;
+use policy::Policy;
+use watched::Watched;
+
+/// How often it is looked whether the files have changed, where nothing else is said.
+const REREAD_EVERY: Duration = Duration::from_secs(10);
 
 /// What a node that connects checks of the one that it connects to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,7 +66,7 @@ pub enum Clients {
 }
 
 /// What [`Tls`] is made of.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct TlsOptions {
     /// What counts where this node connects.
     client: Side,
@@ -61,16 +74,52 @@ pub struct TlsOptions {
     server: Side,
     servers: Servers,
     clients: Clients,
+    /// The name that the certificates of all nodes are for, instead of that of their host.
+    server_name: Option<ServerName<'static>>,
+    /// `{server_name_indication, disable}`
+    send_no_name: bool,
+    reread_every: Duration,
+}
+
+impl Default for TlsOptions {
+    fn default() -> Self {
+        Self {
+            client: Side::default(),
+            server: Side::default(),
+            servers: Servers::default(),
+            clients: Clients::default(),
+            server_name: None,
+            send_no_name: false,
+            reread_every: REREAD_EVERY,
+        }
+    }
 }
 
 #[derive(Clone, Default)]
 struct Side {
-    authorities: Vec<CertificateDer<'static>>,
-    certificate: Option<Certificate>,
+    authorities: Vec<Authorities>,
+    /// Of several the first is shown that the other node can check.
+    certificates: Vec<Certificate>,
+    policy: Policy,
 }
 
-/// A certificate, with those behind it that lead to an authority, and its key.
-type Certificate = Arc<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>;
+/// Who is trusted.
+#[derive(Clone)]
+enum Authorities {
+    Given(CertificateDer<'static>),
+    File(PathBuf),
+}
+
+/// A certificate with those behind it that lead to an authority, and its key.
+#[derive(Clone)]
+enum Certificate {
+    Given(Arc<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>),
+    Files {
+        certificate: PathBuf,
+        key: PathBuf,
+        password: Option<Secret>,
+    },
+}
 
 impl TlsOptions {
     /// Nothing yet: nobody is trusted, and this node shows no certificate.
@@ -83,10 +132,13 @@ impl TlsOptions {
     ///
     /// # Errors
     /// [`TlsError::Read`], [`TlsError::Pem`], [`TlsError::NoCertificate`].
-    pub fn authorities_file(self, file: impl AsRef<Path>) -> Result<Self, TlsError> {
+    pub fn authorities_file(mut self, file: impl AsRef<Path>) -> Result<Self, TlsError> {
         let file = file.as_ref();
-        let certificates = certificates(file)?;
-        Ok(self.authorities(certificates))
+        certificates(file)?;
+        for side in [&mut self.client, &mut self.server] {
+            side.authorities.push(Authorities::File(file.to_owned()));
+        }
+        Ok(self)
     }
 
     /// Trusts these authorities too.
@@ -96,39 +148,69 @@ impl TlsOptions {
         certificates: impl IntoIterator<Item = CertificateDer<'static>>,
     ) -> Self {
         for certificate in certificates {
-            self.client.authorities.push(certificate.clone());
-            self.server.authorities.push(certificate);
+            let given = Authorities::Given(certificate);
+            self.client.authorities.push(given.clone());
+            self.server.authorities.push(given);
         }
         self
     }
 
     /// Shows the certificate of a PEM file, with those behind it that lead to an authority. The key may be in
-    /// the same file. It must not be encrypted.
+    /// the same file. It must not be encrypted: see [`Self::encrypted_certificate_files`].
     ///
     /// # Errors
     /// [`TlsError::Read`], [`TlsError::Pem`], [`TlsError::NoCertificate`], [`TlsError::NoKey`],
     /// [`TlsError::EncryptedKey`].
     pub fn certificate_files(
-        mut self,
+        self,
         certificate: impl AsRef<Path>,
         key: impl AsRef<Path>,
     ) -> Result<Self, TlsError> {
-        let certificate = read_certificate(certificate.as_ref(), key.as_ref())?;
-        self.client.certificate = Some(Arc::clone(&certificate));
-        self.server.certificate = Some(certificate);
-        Ok(self)
+        self.files(certificate.as_ref(), key.as_ref(), None)
+    }
+
+    /// As [`Self::certificate_files`], with a key that has a password: PKCS #8, or the older form of OpenSSL with AES or
+    /// triple DES.
+    ///
+    /// # Errors
+    /// As [`Self::certificate_files`], and [`TlsError::Password`].
+    pub fn encrypted_certificate_files(
+        self,
+        certificate: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+        password: Secret,
+    ) -> Result<Self, TlsError> {
+        self.files(certificate.as_ref(), key.as_ref(), Some(password))
+    }
+
+    fn files(
+        self,
+        certificate: &Path,
+        key: &Path,
+        password: Option<Secret>,
+    ) -> Result<Self, TlsError> {
+        let files = Certificate::Files {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            password,
+        };
+        files.read()?;
+        Ok(self.showing(files))
     }
 
     /// Shows this certificate, with those behind it that lead to an authority.
     #[must_use]
     pub fn certificate(
-        mut self,
+        self,
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Self {
-        let certificate = Arc::new((chain, key));
-        self.client.certificate = Some(Arc::clone(&certificate));
-        self.server.certificate = Some(certificate);
+        self.showing(Certificate::Given(Arc::new((chain, key))))
+    }
+
+    fn showing(mut self, certificate: Certificate) -> Self {
+        self.client.certificates = vec![certificate.clone()];
+        self.server.certificates = vec![certificate];
         self
     }
 
@@ -146,47 +228,60 @@ impl TlsOptions {
         self
     }
 
+    /// How often it is looked whether files have changed, when a connection is made: certificates, keys and authorities
+    /// that were replaced count for connections from then on. [`Duration::MAX`] is never. Default: 10 s.
+    ///
+    /// While the new files cannot be used, the earlier ones count, and the log says so once.
+    #[must_use]
+    pub fn reread_every(mut self, every: Duration) -> Self {
+        self.reread_every = every;
+        self
+    }
+
     /// Checks that what was given goes together.
     ///
     /// # Errors
-    /// [`TlsError::NoAuthorities`], [`TlsError::Refused`].
+    /// [`TlsError::NoAuthorities`], [`TlsError::Refused`], and what reading the files causes.
     pub fn build(self) -> Result<Tls, TlsError> {
-        let connector = self.connector()?;
-        let acceptor = self.acceptor()?;
-        Ok(Tls {
-            connector,
-            acceptor,
+        Watched::new(self).map(|watched| Tls(Arc::new(watched)))
+    }
+
+    fn make(&self) -> Result<Made, TlsError> {
+        Ok(Made {
+            connector: self.connector()?,
+            acceptor: self.acceptor()?,
         })
     }
 
     fn connector(&self) -> Result<TlsConnector, TlsError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let policy = &self.client.policy;
+        let provider = Arc::new(policy.provider().map_err(TlsError::Policy)?);
         let roots = self.client.roots()?;
         if roots.is_empty() && self.servers != Servers::Unverified {
             return Err(TlsError::NoAuthorities { of: "connects to" });
         }
-        let verifier = verify::ServerVerifier::new(self.servers, roots, &provider);
+        let verifier = verify::ServerVerifier::new(self.servers, policy, roots, &provider);
         let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(policy.versions())
             .map_err(TlsError::Refused)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
-        let config = match self.client.certificate.as_deref() {
+        let mut config = match self.client.shown()? {
             None => config.with_no_client_auth(),
-            Some((chain, key)) => config
-                .with_client_auth_cert(chain.clone(), key.clone_key())
-                .map_err(TlsError::Refused)?,
+            Some(shown) => config.with_client_cert_resolver(Arc::new(shown)),
         };
+        config.enable_sni = !self.send_no_name && self.servers != Servers::SignedForAnyHost;
         Ok(TlsConnector::from(Arc::new(config)))
     }
 
     fn acceptor(&self) -> Result<Option<TlsAcceptor>, TlsError> {
-        let Some((chain, key)) = self.server.certificate.as_deref() else {
+        let Some(shown) = self.server.shown()? else {
             return Ok(None);
         };
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let policy = &self.server.policy;
+        let provider = Arc::new(policy.provider().map_err(TlsError::Policy)?);
         let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(policy.versions())
             .map_err(TlsError::Refused)?;
         let config = if self.clients == Clients::Unverified {
             config.with_no_client_auth()
@@ -197,29 +292,120 @@ impl TlsOptions {
                     of: "is connected to by",
                 });
             }
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
-            let verifier = match self.clients {
-                Clients::IfShown => verifier.allow_unauthenticated(),
-                Clients::Required | Clients::Unverified => verifier,
-            };
-            let verifier = verifier.build();
-            let verifier = verifier
-                .map_err(|error| TlsError::Refused(rustls::Error::General(error.to_string())))?;
-            config.with_client_cert_verifier(verifier)
+            let required = self.clients == Clients::Required;
+            let verifier = verify::ClientVerifier::new(required, policy, roots, &provider);
+            config.with_client_cert_verifier(Arc::new(verifier))
         };
-        let config = config.with_single_cert(chain.clone(), key.clone_key());
-        let config = config.map_err(TlsError::Refused)?;
+        let config = config.with_cert_resolver(Arc::new(shown));
         Ok(Some(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    /// The files that it is made of.
+    fn all_files(&self) -> Vec<&Path> {
+        let mut files = Vec::new();
+        for side in [&self.client, &self.server] {
+            for authorities in &side.authorities {
+                if let Authorities::File(file) = authorities {
+                    files.push(file.as_path());
+                }
+            }
+            for shown in &side.certificates {
+                if let Certificate::Files {
+                    certificate, key, ..
+                } = shown
+                {
+                    files.extend([certificate.as_path(), key.as_path()]);
+                }
+            }
+        }
+        files.sort_unstable();
+        files.dedup();
+        files
     }
 }
 
 impl Side {
     fn roots(&self) -> Result<Arc<RootCertStore>, TlsError> {
         let mut roots = RootCertStore::empty();
-        for certificate in &self.authorities {
-            roots.add(certificate.clone()).map_err(TlsError::Refused)?;
+        for authorities in &self.authorities {
+            let found = match authorities {
+                Authorities::Given(certificate) => vec![certificate.clone()],
+                Authorities::File(file) => certificates(file)?,
+            };
+            for certificate in found {
+                roots.add(certificate).map_err(TlsError::Refused)?;
+            }
         }
         Ok(Arc::new(roots))
+    }
+
+    fn shown(&self) -> Result<Option<Shown>, TlsError> {
+        let certified = self.certificates.iter().map(Certificate::certified);
+        let certified: Vec<_> = certified.collect::<Result<_, _>>()?;
+        Ok((!certified.is_empty()).then_some(Shown(certified)))
+    }
+}
+
+impl Certificate {
+    fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+        match self {
+            Self::Given(given) => Ok((given.0.clone(), given.1.clone_key())),
+            Self::Files {
+                certificate,
+                key,
+                password,
+            } => Ok((
+                certificates(certificate)?,
+                keys::private_key(key, password.as_ref())?,
+            )),
+        }
+    }
+
+    /// The certificate and the key, which belong together. It may be of version 1: whoever checks it says whether that
+    /// is enough.
+    fn certified(&self) -> Result<Arc<CertifiedKey>, TlsError> {
+        let (chain, key) = self.read()?;
+        let key =
+            rustls::crypto::ring::sign::any_supported_type(&key).map_err(TlsError::Refused)?;
+        let certificate = chain.first().and_then(|it| x509::public_key(it));
+        let own = key.public_key();
+        if own.is_some_and(|own| certificate != Some(own.as_ref())) {
+            let mismatch = rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch);
+            return Err(TlsError::Refused(mismatch));
+        }
+        Ok(Arc::new(CertifiedKey::new(chain, key)))
+    }
+}
+
+/// The certificates to show.
+#[derive(Debug)]
+struct Shown(Vec<Arc<CertifiedKey>>);
+
+impl Shown {
+    fn pick(&self, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let mut fitting = self.0.iter();
+        let fitting = fitting.find(|it| it.key.choose_scheme(schemes).is_some());
+        fitting.or(self.0.first()).cloned()
+    }
+}
+
+impl ResolvesClientCert for Shown {
+    fn resolve(
+        &self,
+        _root_hint_subjects: &[&[u8]],
+        schemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        self.pick(schemes)
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.pick(hello.signature_schemes())
     }
 }
 
@@ -227,26 +413,63 @@ impl Side {
 impl fmt::Debug for TlsOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsOptions")
-            .field("accepts", &self.server.certificate.is_some())
+            .field("accepts", &!self.server.certificates.is_empty())
             .field("servers", &self.servers)
             .field("clients", &self.clients)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
-/// How a node speaks TLS: see [`TlsOptions`]. Cheap to clone.
+/// What does the handshakes.
 #[derive(Clone)]
-pub struct Tls {
+struct Made {
     connector: TlsConnector,
     /// None without a certificate to show.
     acceptor: Option<TlsAcceptor>,
 }
 
+/// How a node speaks TLS: see [`TlsOptions`]. Cheap to clone.
+#[derive(Clone)]
+pub struct Tls(Arc<Watched>);
+
 impl Tls {
     /// Whether others can connect, for which this node has to have a certificate.
     #[must_use]
     pub fn accepts(&self) -> bool {
-        self.acceptor.is_some()
+        self.0.now().acceptor.is_some()
+    }
+
+    /// Reads its files again at once, for connections from now on. Without it, that is done some seconds after they
+    /// changed: see [`TlsOptions::reread_every`].
+    ///
+    /// # Errors
+    /// As [`TlsOptions::build`]; what was read before counts then.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        self.0.reload()
+    }
+
+    /// The name that the certificate of a node is checked for.
+    fn server_name(&self, peer: &NodeName) -> Result<ServerName<'static>, String> {
+        let options = self.0.options();
+        if let Some(name) = &options.server_name {
+            return Ok(name.clone());
+        }
+        let host = peer.host().trim_matches(['[', ']']).to_owned();
+        match ServerName::try_from(host) {
+            Ok(name) => Ok(name),
+            // Whom a certificate is for does not matter, and an address is not sent to the other side.
+            Err(_) if options.servers != Servers::Verified => {
+                let unspecified = std::net::Ipv4Addr::UNSPECIFIED;
+                Ok(ServerName::IpAddress(IpAddr::from(std::net::IpAddr::from(
+                    unspecified,
+                ))))
+            }
+            Err(_) => Err(format!(
+                "no certificate can be for the host {:?}; give the node another host name, or do not check what host \
+                 certificates are for ({{server_name_indication, disable}}, --tls-verify signed)",
+                peer.host()
+            )),
+        }
     }
 
     /// Does the TLS handshake as the one who connects.
@@ -262,10 +485,9 @@ impl Tls {
             peer: peer.clone(),
             detail,
         };
-        let host = peer.host().trim_matches(['[', ']']).to_owned();
-        let server = ServerName::try_from(host)
-            .map_err(|_| failed(format!("{:?} cannot stand in a certificate", peer.host())))?;
-        match self.connector.connect(server, tcp).await {
+        let server = self.server_name(peer).map_err(failed)?;
+        let connector = self.0.fresh().await.connector;
+        match connector.connect(server, tcp).await {
             Ok(tls) => Ok(Stream::Tls(Box::new(tls.into()))),
             Err(error) if speaks_no_tls(&error) => Err(ConnectError::NotTls { peer: peer.clone() }),
             Err(error) => Err(failed(explain(&error))),
@@ -281,7 +503,7 @@ impl Tls {
         expect(dead_code, reason = "it is the node that listens")
     )]
     pub(crate) async fn accept(&self, tcp: TcpStream) -> Result<Stream, String> {
-        let Some(acceptor) = &self.acceptor else {
+        let Some(acceptor) = self.0.fresh().await.acceptor else {
             return Err(
                 "nobody can connect to this node over TLS, since it was given no certificate"
                     .into(),
@@ -294,7 +516,10 @@ impl Tls {
                  told to speak; start it with -proto_dist inet_tls"
                     .into())
             }
-            Err(error) => Err(format!("the TLS handshake failed: {}", explain(&error))),
+            Err(error) => Err(format!(
+                "the TLS handshake failed: {}",
+                explain_accepted(&error)
+            )),
         }
     }
 }
@@ -342,16 +567,29 @@ pub enum TlsError {
     },
     /// The key needs a password.
     #[error(
-        "the private key in {} is encrypted, which is not supported; write it without a password (openssl pkey)",
+        "the private key in {} is encrypted, and no password is given; give an optfile with {{password, Text}}, or write \
+         the key without a password (openssl pkey)",
         file.display()
     )]
     EncryptedKey {
         /// The file.
         file: PathBuf,
     },
+    /// The password is not that of the key, or the key is encrypted in another way than is known here.
+    #[error(
+        "the private key in {} cannot be decrypted with the password given: {detail}; give its password, or write the key \
+         without one (openssl pkey)",
+        file.display()
+    )]
+    Password {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
     /// What should be the file of `-ssl_dist_optfile` is not, or has an option that is not supported.
     #[error(
-        "{} cannot be used as -ssl_dist_optfile: {detail}; it holds [{{client, Options}}, {{server, Options}}].",
+        "{} cannot be used as -ssl_dist_optfile: {detail}",
         file.display()
     )]
     Optfile {
@@ -369,6 +607,9 @@ pub enum TlsError {
         /// In which direction.
         of: &'static str,
     },
+    /// Versions, ciphers or groups that do not go together.
+    #[error("no TLS connection could come about: {0}")]
+    Policy(String),
     /// A certificate or a key cannot be used.
     #[error("a certificate or its key cannot be used: {0}")]
     Refused(rustls::Error),
@@ -382,30 +623,6 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         return Err(TlsError::NoCertificate { file });
     }
     Ok(certificates)
-}
-
-fn read_certificate(certificate: &Path, key: &Path) -> Result<Certificate, TlsError> {
-    let chain = certificates(certificate)?;
-    Ok(Arc::new((chain, private_key(key)?)))
-}
-
-fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let key = PrivateKeyDer::from_pem_file(file);
-    key.map_err(|error| match error {
-        pem::Error::NoItemsFound => {
-            let encrypted = std::fs::read(file).is_ok_and(|bytes| {
-                let marker = b"ENCRYPTED PRIVATE KEY";
-                bytes.windows(marker.len()).any(|window| window == marker)
-            });
-            let file = file.to_owned();
-            if encrypted {
-                TlsError::EncryptedKey { file }
-            } else {
-                TlsError::NoKey { file }
-            }
-        }
-        error => unreadable(file, error),
-    })
 }
 
 fn unreadable(file: &Path, error: pem::Error) -> TlsError {
@@ -424,31 +641,93 @@ pub(super) fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }
 
-/// What an error of TLS says, and what may help.
+/// What an error of TLS says, and what may help, on the side that connected.
 pub(super) fn explain(error: &io::Error) -> String {
     use rustls::{AlertDescription as Alert, Error};
-    let Some(tls) = tls_error(error) else {
-        return match error.kind() {
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
-                "it closed the connection".into()
-            }
-            _ => error.to_string(),
-        };
-    };
-    let remedy = match tls {
-        Error::InvalidCertificate(_) => {
-            "; give the authority that signed its certificate, and a certificate for the host of its name there"
+    let remedy = match tls_error(error) {
+        Some(Error::InvalidCertificate(why)) => certificate_remedy(why),
+        Some(
+            Error::NoCertificatesPresented
+            | Error::AlertReceived(Alert::CertificateRequired | Alert::HandshakeFailure),
+        ) => {
+            "; a certificate that both sides' authorities signed may be wanted (fail_if_no_peer_cert), or the two have no \
+             version or cipher in common"
         }
-        Error::NoCertificatesPresented
-        | Error::AlertReceived(Alert::CertificateRequired | Alert::HandshakeFailure) => {
-            "; a certificate that both sides' authorities signed may be wanted (fail_if_no_peer_cert)"
-        }
-        Error::AlertReceived(
+        Some(Error::AlertReceived(
             Alert::UnknownCA | Alert::BadCertificate | Alert::CertificateUnknown,
-        ) => "; the other side does not trust the certificate of this one (cacertfile)",
+        )) => "; the other side does not trust the certificate of this one (cacertfile)",
+        Some(Error::AlertReceived(Alert::ProtocolVersion | Alert::InsufficientSecurity)) => {
+            "; the two have no version or cipher in common: compare versions, ciphers and signature_algs of both sides"
+        }
         _ => "",
     };
-    format!("{tls}{remedy}")
+    format!("{}{remedy}", said(error))
+}
+
+/// The same on the side that was connected to.
+#[cfg_attr(
+    not(feature = "node"),
+    expect(dead_code, reason = "it is the node that listens")
+)]
+fn explain_accepted(error: &io::Error) -> String {
+    use rustls::{AlertDescription as Alert, Error};
+    let remedy = match tls_error(error) {
+        Some(Error::InvalidCertificate(why)) => certificate_remedy(why),
+        Some(Error::NoCertificatesPresented) => {
+            "; it shows no certificate, and this node wants one (verify_peer, unless {fail_if_no_peer_cert, false} is said)"
+        }
+        Some(Error::AlertReceived(
+            Alert::HandshakeFailure
+            | Alert::UnknownCA
+            | Alert::BadCertificate
+            | Alert::CertificateUnknown,
+        )) => {
+            "; it refuses the certificate of this node: an authority of its cacertfile must have signed it, and it must be \
+             for the host of this node's name (of an address OTP 25 wants DNS:10.0.0.7 and OTP 27 IP:10.0.0.7: give both)"
+        }
+        Some(
+            Error::PeerIncompatible(_)
+            | Error::AlertReceived(Alert::ProtocolVersion | Alert::InsufficientSecurity),
+        ) => {
+            "; the two have no version or cipher in common: compare versions and ciphers of both sides"
+        }
+        _ => "",
+    };
+    format!("{}{remedy}", said(error))
+}
+
+fn said(error: &io::Error) -> String {
+    match (tls_error(error), error.kind()) {
+        (Some(tls), _) => tls.to_string(),
+        (None, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
+            "it closed the connection".into()
+        }
+        (None, _) => error.to_string(),
+    }
+}
+
+/// What may help with a certificate that is refused here.
+fn certificate_remedy(why: &rustls::CertificateError) -> &'static str {
+    use rustls::CertificateError as Why;
+    match why {
+        Why::UnknownIssuer => "; give the authority that signed it (cacertfile, --tls-ca)",
+        Why::NotValidForName | Why::NotValidForNameContext { .. } => {
+            "; give that node a certificate for the host of its name (subjectAltName), or do not check what host \
+             certificates are for ({server_name_indication, disable}, --tls-verify signed)"
+        }
+        Why::Expired
+        | Why::ExpiredContext { .. }
+        | Why::NotValidYet
+        | Why::NotValidYetContext { .. } => "; renew it, or set the clocks of both hosts",
+        why if verify::is_about(why, &webpki::Error::UnsupportedCertVersion) => {
+            "; it is of version 1, and certificates that are verified must be of version 3: make one with extensions \
+             (openssl x509 -req -extfile FILE with a subjectAltName), or do not verify it (verify_none)"
+        }
+        why if verify::is_about(why, &webpki::Error::MaximumPathDepthExceeded) => {
+            "; more certificates stand between it and the authority than {depth, N} allows"
+        }
+        _ => "; look at it with openssl x509 -text",
+    }
 }
 
 /// Whether what came was no TLS at all.

@@ -48,7 +48,7 @@ fn what_does_not_go_together_is_named() {
     let error = error.unwrap_err();
     assert!(matches!(error, TlsError::NoKey { .. }), "{error}");
     let locked = directory.path().join("locked.key");
-    let text = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let text = include_str!("../../../tests/support/keys/pkcs8_scrypt.pem");
     std::fs::write(&locked, text).unwrap();
     let error = TlsOptions::new().certificate_files(&certificate, &locked);
     let error = error.unwrap_err();
@@ -91,7 +91,9 @@ fn the_file_of_otp_is_read_as_otp_reads_it() {
         (Servers::SignedForAnyHost, Clients::Required)
     );
     assert_eq!(
-        checks("[{server, [OWN, CA, {verify, verify_peer}]}, {client, [{verify, verify_none}]}]."),
+        checks(
+            "[{server, [OWN, CA, {verify, verify_peer}, {fail_if_no_peer_cert, false}]}, {client, [{verify, verify_none}]}]."
+        ),
         (Servers::Unverified, Clients::IfShown)
     );
     for (text, why) in [
@@ -100,11 +102,16 @@ fn the_file_of_otp_is_read_as_otp_reads_it() {
         ("[{servant, []}].", "neither client nor server"),
         (
             "[{client, [{verify_fun, x}]}].",
-            "{verify_fun,x} is not supported",
+            "client: the option verify_fun: it is not supported: an Erlang function",
         ),
         (
             "[{client, [{verify, perhaps}]}].",
-            "{verify,perhaps} is not supported",
+            "perhaps is not supported; verify_peer and verify_none are",
+        ),
+        ("[{client, [OWN]}].", "verify_none"),
+        (
+            "[{client, [{verify, verify_none}, {password, fun}]}].",
+            "it takes a text",
         ),
         ("[{client, [{certfile, 1}]}].", "no path"),
     ] {
@@ -112,7 +119,8 @@ fn the_file_of_otp_is_read_as_otp_reads_it() {
         assert!(error.contains(why), "{error}");
     }
     // Nobody is trusted.
-    let error = read("[{client, [OWN]}].").unwrap().build().unwrap_err();
+    let text = "[{client, [OWN, {verify, verify_peer}]}].";
+    let error = read(text).unwrap().build().unwrap_err();
     assert!(matches!(error, TlsError::NoAuthorities { .. }), "{error}");
 }
 
@@ -123,4 +131,42 @@ fn the_key_is_not_shown() {
     let options = options.certificate_files(&certificate, &key).unwrap();
     let shown = format!("{options:?} {:?}", options.clone().build().unwrap());
     assert!(shown.len() < 300, "{shown}");
+}
+
+#[test]
+fn a_key_is_read_with_its_password_and_with_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("node.key");
+    let plain = include_str!("../../../tests/support/keys/plain.pem");
+    let pair = rcgen::KeyPair::from_pem(plain).unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["h".to_owned()]).unwrap();
+    let certificate = certificate.self_signed(&pair).unwrap();
+    let of = directory.path().join("node.pem");
+    std::fs::write(&of, certificate.pem()).unwrap();
+    for text in [
+        plain,
+        include_str!("../../../tests/support/keys/pkcs8_aes.pem"),
+        include_str!("../../../tests/support/keys/pkcs8_des3.pem"),
+        include_str!("../../../tests/support/keys/pkcs8_scrypt.pem"),
+        include_str!("../../../tests/support/keys/sec1_aes128.pem"),
+        include_str!("../../../tests/support/keys/sec1_aes256.pem"),
+        include_str!("../../../tests/support/keys/sec1_des3.pem"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let with = |password: &str| {
+            let options = TlsOptions::new()
+                .servers(Servers::Unverified)
+                .clients(Clients::Unverified);
+            options.encrypted_certificate_files(&of, &file, Secret::new(password))
+        };
+        assert!(with("secret").unwrap().build().unwrap().accepts(), "{text}");
+        if text == plain {
+            continue;
+        }
+        let error = with("guessed").unwrap_err();
+        assert!(matches!(error, TlsError::Password { .. }), "{error}");
+        assert!(!error.to_string().contains("guessed"), "{error}");
+        let error = TlsOptions::new().certificate_files(&of, &file).unwrap_err();
+        assert!(matches!(error, TlsError::EncryptedKey { .. }), "{error}");
+    }
 }
