@@ -10,7 +10,9 @@ pub mod dist;
 pub mod epmd;
 #[cfg(feature = "etf")]
 pub mod etf;
-#[cfg(any(feature = "discovery", feature = "node"))]
+#[cfg(any(feature = "discovery", feature = "dist"))]
+mod happy_eyeballs;
+#[cfg(any(feature = "discovery", feature = "dist"))]
 pub mod host_lookup;
 pub mod name;
 #[cfg(feature = "node")]

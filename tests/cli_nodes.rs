@@ -10,7 +10,7 @@ use serde_json::json;
 use support::authority::DistAuthority;
 use support::cli::{Running, rendez, run};
 use support::dns_server::{DnsServer, Reply};
-use support::{Beam, BeamOptions, Epmd, beam_is_installed, free_tcp_port, free_udp_port};
+use support::{Beam, BeamOptions, Epmd, Lan, beam_is_installed, free_tcp_port, free_udp_port};
 
 const WITHIN: Duration = Duration::from_secs(300);
 
@@ -483,4 +483,75 @@ fn nodes_that_speak_tls_are_pinged_and_joined() {
     sidecar.signal("TERM");
     let done = sidecar.wait();
     assert_eq!(done.code, Some(0), "{done:?}");
+}
+
+#[test]
+fn a_host_whose_first_address_is_dead_is_reached_by_the_other_one() {
+    if !beam_is_installed("hosts with a dead address") {
+        return;
+    }
+    let Some(lan) = Lan::new(1, "hosts with a dead address") else {
+        return;
+    };
+    let inside = |words: &[&str]| {
+        let done = Command::new("ip")
+            .args(&lan.enter(1)[1..])
+            .args(words)
+            .status();
+        assert!(done.is_ok_and(|status| status.success()), "{words:?}");
+    };
+    // 192.0.2.77 takes everything and answers nothing.
+    inside(&["ip", "addr", "add", "192.0.2.1/24", "dev", "eth0"]);
+    let nowhere = [
+        "ip",
+        "neigh",
+        "add",
+        "192.0.2.77",
+        "lladdr",
+        "02:00:00:00:00:01",
+    ];
+    inside(&[&nowhere[..], &["dev", "eth0", "nud", "permanent"]].concat());
+    inside(&[
+        "ip",
+        "-6",
+        "addr",
+        "add",
+        "fdaa::1/64",
+        "dev",
+        "lo",
+        "nodad",
+    ]);
+    let folder = tempfile::tempdir().unwrap();
+    let hosts = folder.path().join("hosts");
+    let text = "127.0.0.1 localhost\n192.0.2.77 dual.test dead.test\nfdaa::1 dual.test\n";
+    std::fs::write(&hosts, text).unwrap();
+    // Of `ip netns exec` each command has its own mounts.
+    let known = format!("mount --bind {} /etc/hosts && exec \"$@\"", hosts.display());
+    let within = [&lan.enter(1)[..], &["sh", "-c", &known, "sh"]].concat();
+
+    let epmd = Epmd::start_on(free_tcp_port(), &lan.enter(1));
+    let options = BeamOptions::erl("six@dual.test").flags(["-proto_dist", "inet6_tcp"]);
+    let _six = Beam::start(&epmd, &options.within(&lan.enter(1)));
+    let ping = |node: &str| {
+        let command = rendez_with(&epmd);
+        let mut prefixed = Command::new(within[0]);
+        prefixed.args(&within[1..]).arg(command.get_program());
+        prefixed.args(command.get_args());
+        for (name, value) in command.get_envs() {
+            if let Some(value) = value {
+                prefixed.env(name, value);
+            }
+        }
+        // Two addresses are tried 250 ms apart, once for EPMD and once for the node, and a machine that is busy takes
+        // longer. The kernel gives the first one up after two minutes.
+        run(prefixed.args(["ping", node, "--timeout", "5s"]))
+    };
+    let done = ping("six@dual.test");
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let done = ping("six@dead.test");
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(
+        done.err.contains(&format!("192.0.2.77:{}", epmd.port)),
+        "{done:?}"
+    );
 }

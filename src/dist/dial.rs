@@ -1,7 +1,7 @@
 //! Connecting to a node, from its name to the end of the handshake.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,10 +10,11 @@ use tokio::time::{sleep, timeout};
 
 use super::error::ConnectError;
 use super::handshake::{self, Identity, Lengths, Named, Peer, Version};
-use super::locate::locate;
+use super::locate::{host_of, locate_at};
 use super::stream::Stream;
 use super::tls::Tls;
 use crate::epmd::DEFAULT_PORT;
+use crate::happy_eyeballs::{self, Unconnected};
 use crate::name::NodeName;
 
 /// The step in which the port of the peer is opened, as [`ConnectError::Timeout`] tells it.
@@ -121,12 +122,12 @@ pub(crate) async fn until_awake(
     Ok(())
 }
 
-/// What is being waited for, for the error if it takes too long.
-struct Progress(Mutex<&'static str>);
+/// What is being waited for, and at which addresses, for the error if it takes too long.
+struct Progress(Mutex<(&'static str, Vec<SocketAddr>)>);
 
 impl Progress {
-    fn now_at(&self, next: &'static str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = next;
+    fn now_at(&self, next: &'static str, addresses: Vec<SocketAddr>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (next, addresses);
     }
 }
 
@@ -136,19 +137,19 @@ async fn within<T>(
     options: &DialOptions,
     whole: impl AsyncFnOnce(&Progress) -> Result<T, ConnectError>,
 ) -> Result<T, ConnectError> {
-    let progress = Progress(Mutex::new(
-        "its host was resolved and EPMD asked for its port",
-    ));
+    let progress = Progress(Mutex::new(("its host was resolved", Vec::new())));
     match timeout(options.setup_time, whole(&progress)).await {
         Ok(done) => done,
-        Err(_) => Err(ConnectError::Timeout {
-            peer: peer.clone(),
-            step: progress
-                .0
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner),
-            after: options.setup_time,
-        }),
+        Err(_) => {
+            let progress = progress.0.into_inner();
+            let (step, addresses) = progress.unwrap_or_else(PoisonError::into_inner);
+            Err(ConnectError::Timeout {
+                peer: peer.clone(),
+                step,
+                addresses,
+                after: options.setup_time,
+            })
+        }
     }
 }
 
@@ -160,53 +161,64 @@ async fn reach(
 ) -> Result<(Stream, Lengths, Version), ConnectError> {
     // Each part is bounded by the whole, which says better what was waited for.
     let forever = options.setup_time * 2;
-    let located = locate(peer, options.epmd_port, options.port, forever).await?;
-    progress.now_at(OPENING_PORT);
-    let tcp = open(peer, &located.addresses).await?;
+    let host = host_of(peer, forever).await?;
+    if options.port.is_none() {
+        let endpoint = |address: &IpAddr| SocketAddr::new(*address, options.epmd_port);
+        progress.now_at(
+            "EPMD was asked for its port",
+            host.iter().map(endpoint).collect(),
+        );
+    }
+    let located = locate_at(peer, host, options.epmd_port, options.port, forever).await?;
+    progress.now_at(OPENING_PORT, located.addresses.clone());
+    let tcp = open(peer, &located.addresses, options.port.is_some()).await?;
+    let at: Vec<_> = tcp.peer_addr().ok().into_iter().collect();
     let (stream, lengths) = match &options.tls {
         None => (Stream::Plain(tcp), Lengths::Two),
         Some(tls) => {
             // A node without TLS waits for the rest of what it takes for a long packet.
             progress.now_at(
                 "the TLS handshake was under way (without -proto_dist inet_tls it does not answer one)",
+                at.clone(),
             );
             (tls.connect(tcp, peer).await?, Lengths::Four)
         }
     };
-    progress.now_at("the handshake was under way");
+    progress.now_at("the handshake was under way", at);
     Ok((stream, lengths, located.version))
 }
 
 /// Opens a TCP connection to the first of the addresses that takes one.
-async fn open(peer: &NodeName, addresses: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
-    let mut failure = None;
-    for &addr in addresses {
-        match TcpStream::connect(addr).await {
-            Ok(stream) => {
-                // Messages are small, and someone waits for each. It is no reason to fail.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            // The first address is the likeliest, and so is its failure.
-            Err(error) => failure = failure.or(Some(cannot_open(peer, addr, &error))),
+async fn open(
+    peer: &NodeName,
+    addresses: &[SocketAddr],
+    port_given: bool,
+) -> Result<TcpStream, ConnectError> {
+    match happy_eyeballs::connect(addresses).await {
+        Ok(stream) => {
+            // Messages are small, and someone waits for each. It is no reason to fail.
+            let _ = stream.set_nodelay(true);
+            Ok(stream)
         }
+        Err(failed) => Err(cannot_open(peer, &failed, port_given)),
     }
-    Err(failure.unwrap_or_else(|| ConnectError::UnknownHost {
-        peer: peer.clone(),
-        detail: "it has none".into(),
-    }))
 }
 
-fn cannot_open(peer: &NodeName, addr: SocketAddr, error: &io::Error) -> ConnectError {
+fn cannot_open(peer: &NodeName, failed: &Unconnected, port_given: bool) -> ConnectError {
     let peer = peer.clone();
-    if error.kind() == io::ErrorKind::ConnectionRefused {
-        ConnectError::Refused { peer, addr }
-    } else {
-        ConnectError::Unreachable {
+    let Some((addr, error)) = failed.main() else {
+        let detail = "it has none".into();
+        return ConnectError::UnknownHost { peer, detail };
+    };
+    let addr = *addr;
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused if port_given => ConnectError::PortClosed { peer, addr },
+        io::ErrorKind::ConnectionRefused => ConnectError::Refused { peer, addr },
+        _ => ConnectError::Unreachable {
             peer,
             addr,
-            detail: error.to_string(),
-        }
+            detail: failed.to_string(),
+        },
     }
 }
 

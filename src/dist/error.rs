@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::epmd::EpmdError;
+use crate::happy_eyeballs;
 use crate::name::NodeName;
 
 /// Why a connection to a node was not made: the cause, and in its text the remedy.
@@ -62,6 +63,18 @@ pub enum ConnectError {
         /// Where it was tried.
         addr: SocketAddr,
     },
+    /// Nothing listens on the port that was given for the node, for which EPMD was not asked.
+    #[error(
+        "nothing listens at {addr}, the port given for {peer}: start the node with `-start_epmd false -erl_epmd_port {}`, \
+         give its port, or leave the port out to have EPMD asked for it",
+        addr.port()
+    )]
+    PortClosed {
+        /// The node that was to be connected to.
+        peer: NodeName,
+        /// Where it was tried.
+        addr: SocketAddr,
+    },
     /// No way leads to the host.
     #[error("{addr} of {peer} cannot be reached ({detail}); look at the network between the hosts")]
     Unreachable {
@@ -74,14 +87,17 @@ pub enum ConnectError {
     },
     /// It took too long.
     #[error(
-        "{peer} did not answer within {after:?} while {step}; look at the network and at firewalls between \
-         the hosts, or whether the node hangs"
+        "{peer} did not answer within {after:?} while {step}{}; look at the network and at firewalls between \
+         the hosts, or whether the node hangs",
+        at(addresses)
     )]
     Timeout {
         /// The node that was to be connected to.
         peer: NodeName,
         /// What was waited for.
         step: &'static str,
+        /// The addresses at which it was tried.
+        addresses: Vec<SocketAddr>,
         /// How long.
         after: Duration,
     },
@@ -183,6 +199,13 @@ pub enum ConnectError {
     Stopped,
 }
 
+fn at(addresses: &[SocketAddr]) -> String {
+    match addresses {
+        [] => String::new(),
+        addresses => format!(" at {}", happy_eyeballs::list(addresses)),
+    }
+}
+
 impl ConnectError {
     /// Whether the peer's port could not be learnt from EPMD, so that knowing it would help.
     #[must_use]
@@ -203,7 +226,7 @@ impl ConnectError {
                 _ => "no_epmd",
             },
             Self::NotRegistered { .. } => "not_registered",
-            Self::Refused { .. } => "refused",
+            Self::Refused { .. } | Self::PortClosed { .. } => "refused",
             Self::Unreachable { .. } => "unreachable",
             Self::Timeout { .. } => "timeout",
             Self::Cookie { .. } => "cookie",

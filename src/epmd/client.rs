@@ -1,27 +1,25 @@
 //! Asking an EPMD, and being registered with one.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::codec::{
     AliveResponse, CodecError, DEFAULT_PORT, MAX_ALIVE_RESPONSE, MAX_PORT_RESPONSE, Name, Names,
     NamesDecoder, PortResponse, Registration, Request,
 };
+use crate::happy_eyeballs;
+use crate::host_lookup::host_addresses;
 
 /// How long a question to EPMD may take, connecting included, where nothing else is said.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How much later the next address of a host is tried while the one before has not answered, as
-/// RFC 8305 ("Happy Eyeballs") recommends.
-const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 
 /// The wait before the first attempt to register again, and the longest.
 const REGISTER_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -58,7 +56,7 @@ pub enum EpmdError {
     /// It took too long.
     #[error("EPMD at {endpoint} did not answer within {within:?}; is a firewall in between?")]
     Timeout {
-        /// `host:port`.
+        /// `host:port`, and the addresses that were tried if the host is a name.
         endpoint: String,
         /// How long was waited.
         within: Duration,
@@ -120,6 +118,8 @@ pub struct Client {
     host: String,
     port: u16,
     timeout: Duration,
+    /// The addresses of the host, if they are known already.
+    addresses: Option<Vec<IpAddr>>,
 }
 
 impl Client {
@@ -132,6 +132,7 @@ impl Client {
             host: bare.map_or(host.clone(), str::to_owned),
             port,
             timeout: DEFAULT_TIMEOUT,
+            addresses: None,
         }
     }
 
@@ -139,6 +140,13 @@ impl Client {
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// Does not look the host up: these are its addresses, in the order in which they are tried.
+    #[must_use]
+    pub fn with_addresses(mut self, addresses: Vec<IpAddr>) -> Self {
+        self.addresses = Some(addresses);
         self
     }
 
@@ -163,8 +171,8 @@ impl Client {
     /// # Errors
     /// [`EpmdError`]; an answer that was cut off is one.
     pub async fn names(&self) -> Result<Names, EpmdError> {
-        self.within(async {
-            let mut stream = self.ask(&Request::Names).await?;
+        self.within(async |addresses| {
+            let mut stream = self.ask(addresses, &Request::Names).await?;
             let mut decoder = NamesDecoder::new();
             let mut chunk = [0; 4096];
             loop {
@@ -190,14 +198,25 @@ impl Client {
     /// # Errors
     /// [`EpmdError`].
     pub async fn port_please(&self, name: &Name) -> Result<Option<Registration>, EpmdError> {
+        let answered = self.port_please_at(name).await;
+        answered.map(|(registration, _)| registration)
+    }
+
+    /// The same, and the address at which EPMD answered.
+    pub(crate) async fn port_please_at(
+        &self,
+        name: &Name,
+    ) -> Result<(Option<Registration>, Option<IpAddr>), EpmdError> {
         let request = Request::PortPlease2(name.clone());
-        self.within(async {
-            let mut stream = self.ask(&request).await?;
-            self.answer(&mut stream, MAX_PORT_RESPONSE, PortResponse::decode)
-                .await
+        self.within(async |addresses| {
+            let mut stream = self.ask(addresses, &request).await?;
+            let at = stream.peer_addr().ok().map(|address| address.ip());
+            let response = self
+                .answer(&mut stream, MAX_PORT_RESPONSE, PortResponse::decode)
+                .await?;
+            Ok((response.0, at))
         })
         .await
-        .map(|response| response.0)
     }
 
     /// Registers a node, for as long as the guard lives. When EPMD goes away the guard registers
@@ -224,8 +243,8 @@ impl Client {
     /// Makes one attempt to register: the connection that holds the registration, and the creation.
     async fn alive(&self, registration: &Registration) -> Result<(TcpStream, u32), EpmdError> {
         let request = Request::Alive2(registration.clone());
-        self.within(async {
-            let mut stream = self.ask(&request).await?;
+        self.within(async |addresses| {
+            let mut stream = self.ask(addresses, &request).await?;
             match self
                 .answer(&mut stream, MAX_ALIVE_RESPONSE, AliveResponse::decode)
                 .await?
@@ -240,19 +259,46 @@ impl Client {
         .await
     }
 
+    /// Looks the host up and does the work with its addresses, both within the time limit.
     async fn within<T>(
         &self,
-        work: impl Future<Output = Result<T, EpmdError>>,
+        work: impl AsyncFnOnce(&[SocketAddr]) -> Result<T, EpmdError>,
     ) -> Result<T, EpmdError> {
-        timeout(self.timeout, work)
+        let began = Instant::now();
+        let addresses = self.resolve().await?;
+        let left = self.timeout.saturating_sub(began.elapsed());
+        timeout(left, work(&addresses))
             .await
-            .unwrap_or_else(|_| Err(self.too_slow()))
+            .unwrap_or_else(|_| Err(self.too_slow(&addresses)))
+    }
+
+    async fn resolve(&self) -> Result<Vec<SocketAddr>, EpmdError> {
+        let unresolved = |reason: String| EpmdError::Resolve {
+            host: self.host.clone(),
+            reason,
+        };
+        let found = match &self.addresses {
+            Some(addresses) => addresses.clone(),
+            None => host_addresses(&self.host, self.timeout)
+                .await
+                .map_err(|error| unresolved(error.to_string()))?,
+        };
+        if found.is_empty() {
+            return Err(unresolved("it has no address".into()));
+        }
+        let endpoint = |address| SocketAddr::new(address, self.port);
+        Ok(found.into_iter().map(endpoint).collect())
     }
 
     /// Connects and sends a request.
-    async fn ask(&self, request: &Request) -> Result<TcpStream, EpmdError> {
+    async fn ask(
+        &self,
+        addresses: &[SocketAddr],
+        request: &Request,
+    ) -> Result<TcpStream, EpmdError> {
         let packet = request.encode().map_err(EpmdError::Request)?;
-        let mut stream = self.connect().await?;
+        let connected = happy_eyeballs::connect(addresses).await;
+        let mut stream = connected.map_err(|failed| self.unconnected(&failed, addresses))?;
         // An answer is one small packet, and so is the question.
         let _ = stream.set_nodelay(true);
         match stream.write_all(&packet).await {
@@ -289,66 +335,30 @@ impl Client {
         }
     }
 
-    /// Connects to whichever address of the host answers first. The addresses are tried one after the
-    /// other, the next one as soon as one failed or was silent for a moment, so that a host whose IPv6
-    /// leads nowhere is still reached in time.
-    async fn connect(&self) -> Result<TcpStream, EpmdError> {
-        let unresolved = |reason: String| EpmdError::Resolve {
-            host: self.host.clone(),
-            reason,
-        };
-        let mut addresses = lookup_host((self.host.as_str(), self.port))
-            .await
-            .map_err(|error| unresolved(error.to_string()))?
-            .collect::<Vec<SocketAddr>>()
-            .into_iter();
-        let mut attempts = JoinSet::new();
-        let mut failure: Option<io::Error> = None;
-        loop {
-            if let Some(address) = addresses.next() {
-                attempts.spawn(TcpStream::connect(address));
-            } else if attempts.is_empty() {
-                return Err(match failure {
-                    Some(error) => self.unconnected(&error),
-                    None => unresolved("it has no address".into()),
-                });
-            }
-            let outcome = if addresses.len() == 0 {
-                attempts.join_next().await
-            } else {
-                // Silence is no failure: the attempt goes on beside the next one.
-                timeout(NEXT_ADDRESS, attempts.join_next())
-                    .await
-                    .unwrap_or(None)
-            };
-            match outcome {
-                Some(Ok(Ok(stream))) => return Ok(stream),
-                // A refusal says more than an address family that has no route.
-                Some(Ok(Err(error))) => {
-                    if failure.is_none() || error.kind() == io::ErrorKind::ConnectionRefused {
-                        failure = Some(error);
-                    }
-                }
-                Some(Err(_)) | None => {}
-            }
-        }
-    }
-
-    fn unconnected(&self, error: &io::Error) -> EpmdError {
+    fn unconnected(
+        &self,
+        failed: &happy_eyeballs::Unconnected,
+        addresses: &[SocketAddr],
+    ) -> EpmdError {
         let endpoint = self.endpoint();
-        match error.kind() {
-            io::ErrorKind::ConnectionRefused => EpmdError::NotListening { endpoint },
-            io::ErrorKind::TimedOut => self.too_slow(),
+        match failed.main().map(|(_, error)| error.kind()) {
+            Some(io::ErrorKind::ConnectionRefused) => EpmdError::NotListening { endpoint },
+            Some(io::ErrorKind::TimedOut) => self.too_slow(addresses),
             _ => EpmdError::Unreachable {
                 endpoint,
-                reason: error.to_string(),
+                reason: failed.to_string(),
             },
         }
     }
 
-    fn too_slow(&self) -> EpmdError {
+    fn too_slow(&self, addresses: &[SocketAddr]) -> EpmdError {
+        let endpoint = self.endpoint();
+        let literal = self.host.parse::<IpAddr>().is_ok();
         EpmdError::Timeout {
-            endpoint: self.endpoint(),
+            endpoint: match literal {
+                true => endpoint,
+                false => format!("{endpoint} ({})", happy_eyeballs::list(addresses)),
+            },
             within: self.timeout,
         }
     }
