@@ -486,6 +486,82 @@ fn nodes_that_speak_tls_are_pinged_and_joined() {
 }
 
 #[test]
+fn nodes_without_epmd_are_pinged_called_and_joined_by_their_port() {
+    if !beam_is_installed("nodes without EPMD") {
+        return;
+    }
+    // Where nobody is asked, and nobody would answer.
+    let (nowhere, port) = (
+        Epmd::elsewhere(free_tcp_port()),
+        free_tcp_port().to_string(),
+    );
+    let start = |name: &str, at: &str| {
+        let flags = [
+            "-erl_epmd_port",
+            &port,
+            "-kernel",
+            "inet_dist_use_interface",
+            at,
+        ];
+        Beam::start(&nowhere, &BeamOptions::erl(name).flags(flags))
+    };
+    let mut one = start("one@127.0.0.1", "{127,0,0,1}");
+    let mut two = start("two@127.0.0.2", "{127,0,0,2}");
+    let with = |words: &[&str]| run(rendez_with(&nowhere).args(words));
+
+    let ping = with(&["ping", "one@127.0.0.1", "--port", &port]);
+    assert_eq!(ping.code, Some(0), "{ping:?}");
+    let call = with(&["call", "two@127.0.0.2", "--port", &port, "erlang", "node"]);
+    assert_eq!(call.out, "'two@127.0.0.2'\n", "{call:?}");
+    let by_environment = run(rendez_with(&nowhere)
+        .args(["ping", "one@127.0.0.1"])
+        .env("ERL_DIST_PORT", &port));
+    assert_eq!(by_environment.code, Some(0), "{by_environment:?}");
+
+    let ping = with(&["ping", "one@127.0.0.1"]);
+    assert_eq!(ping.code, Some(1), "{ping:?}");
+    assert!(
+        ping.err.contains("are reached with --port PORT"),
+        "{ping:?}"
+    );
+    let closed = free_tcp_port().to_string();
+    let ping = with(&["ping", "one@127.0.0.1", "--port", &closed]);
+    assert_eq!(ping.code, Some(1), "{ping:?}");
+    let wanted = format!("nothing listens at 127.0.0.1:{closed}, the port given for one@127.0.0.1");
+    assert!(ping.err.contains(&wanted), "{ping:?}");
+    let wrong = run(rendez_with(&nowhere)
+        .args(["ping", "one@127.0.0.1"])
+        .env("ERL_DIST_PORT", "http"));
+    assert_eq!(wrong.code, Some(2), "{wrong:?}");
+    assert!(wrong.err.contains("ERL_DIST_PORT is \"http\""), "{wrong:?}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rendez.toml");
+    let list = "[via.list]\nnode_list = ['one@127.0.0.1', 'two@127.0.0.2']\n";
+    std::fs::write(&file, list).unwrap();
+    let attach = rendez_with(&nowhere)
+        .args(["attach", "one@127.0.0.1", "--dist-port", &port, "--config"])
+        .arg(&file)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn();
+    let attach = Attached(attach.expect("the sidecar starts"));
+    one.wait_for_nodes(&["two@127.0.0.2"], WITHIN);
+    two.wait_for_nodes(&["one@127.0.0.1"], WITHIN);
+    drop(attach);
+}
+
+/// A sidecar that ends with the test.
+struct Attached(std::process::Child);
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
 fn a_host_whose_first_address_is_dead_is_reached_by_the_other_one() {
     if !beam_is_installed("hosts with a dead address") {
         return;

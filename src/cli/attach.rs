@@ -9,6 +9,7 @@ use rendez::sidecar::{AttachOptions, Sidecar, SidecarError, status_signal, stop_
 
 use super::cookie::CookieArgs;
 use super::output::Failure;
+use super::port::DistPortArgs;
 use super::tls::TlsArgs;
 use super::via::ViaArgs;
 
@@ -23,6 +24,7 @@ Examples:
   rendez attach shop@10.0.0.7 --via multicast --via epmd --hosts localhost
   RENDEZ_VIA=dns RENDEZ_DNS_NAME=shop.internal rendez attach shop@10.0.0.7
   rendez attach shop@10.0.0.7 --via epmd --tls-optfile /etc/shop/ssl_dist.conf
+  rendez attach shop@10.0.0.7 --via dns --dns-name shop.internal --dist-port 9100
   rendez attach shop@10.0.0.7 --config /etc/rendez.toml --log-format json")]
 pub struct Attach {
     /// The node to attach to, name@host
@@ -30,6 +32,8 @@ pub struct Attach {
     /// The name of the hidden node [default: made from NODE's]
     #[arg(long, value_name = "NAME")]
     name: Option<NodeName>,
+    #[command(flatten)]
+    port: DistPortArgs,
     #[command(flatten)]
     cookie: CookieArgs,
     #[command(flatten)]
@@ -52,6 +56,7 @@ impl Attach {
         let options = AttachOptions {
             name: self.name,
             tls,
+            port: self.port.find()?,
             epmd_port: port_from_env().map_err(|error| Failure::words(error.to_string()))?,
             policy: config.policy,
             hidden: config.hidden,

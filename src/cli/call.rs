@@ -8,6 +8,7 @@ use rendez::etf::Term;
 
 use super::cookie::CookieArgs;
 use super::output::{Failure, Output};
+use super::port::PortArgs;
 use super::tls::TlsArgs;
 use super::{peer, term_json};
 
@@ -41,6 +42,8 @@ pub struct Call {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
+    port: PortArgs,
+    #[command(flatten)]
     cookie: CookieArgs,
     #[command(flatten)]
     tls: TlsArgs,
@@ -66,7 +69,15 @@ impl Call {
                 ));
             }
         }
-        let node = peer::start(&self.node, self.cookie.find()?, self.tls.find()?).await?;
+        let port = self.port.find()?;
+        let node = peer::start(
+            &self.node,
+            self.cookie.find()?,
+            self.tls.find()?,
+            port,
+            self.timeout,
+        )
+        .await?;
         let answered = node
             .call(
                 &self.node,

@@ -13,6 +13,7 @@ mod names;
 mod output;
 mod peer;
 mod ping;
+mod port;
 mod term_json;
 mod tls;
 mod via;

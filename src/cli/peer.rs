@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rendez::config::duration;
-use rendez::dist::Tls;
-use rendez::epmd::port_from_env;
+use rendez::dist::{ConnectError, DEFAULT_SETUP_TIME, Tls};
+use rendez::epmd::{EpmdError, port_from_env};
 use rendez::node::{CallError, Node, Registration, StartError};
 use rendez::sidecar::own_name;
 use rendez::{NodeName, Secret};
@@ -12,13 +12,26 @@ use rendez::{NodeName, Secret};
 use super::output::{Failure, print_error};
 
 /// Starts a hidden node that no EPMD knows, with a name that goes with the peer's.
-pub async fn start(peer: &NodeName, cookie: Secret, tls: Option<Tls>) -> Result<Node, Failure> {
-    let port = port_from_env().map_err(|error| Failure::words(error.to_string()))?;
+///
+/// With a port EPMD is not asked where the peer listens. `within` is how long the whole may take: connecting has to end a
+/// little earlier, since its error says more than that there was no answer.
+pub async fn start(
+    peer: &NodeName,
+    cookie: Secret,
+    tls: Option<Tls>,
+    port: Option<u16>,
+    within: Duration,
+) -> Result<Node, Failure> {
+    let epmd_port = port_from_env().map_err(|error| Failure::words(error.to_string()))?;
     let failed = |error: StartError| Failure::failed(error.to_string());
-    let mut node = Node::builder(own_name(peer).await)
-        .cookie(cookie)
+    let mut node = Node::builder(own_name(peer).await).cookie(cookie);
+    if let Some(port) = port {
+        node = node.port_of_all(port);
+    }
+    node = node
         .registration(Registration::None)
-        .epmd_port(port)
+        .epmd_port(epmd_port)
+        .setup_time(within.mul_f64(0.9).min(DEFAULT_SETUP_TIME))
         // What a function prints is for whoever called it, and no part of its result.
         .printed(|_, text| print_error(text));
     if let Some(tls) = tls {
@@ -29,7 +42,14 @@ pub async fn start(peer: &NodeName, cookie: Secret, tls: Option<Tls>) -> Result<
 
 /// What a call's error is to the user.
 pub fn failure(error: CallError) -> Failure {
-    let message = error.to_string();
+    let mut message = error.to_string();
+    if let CallError::Connect(ConnectError::Epmd {
+        error: EpmdError::NotListening { .. },
+        ..
+    }) = &error
+    {
+        message.push_str("; nodes that run without EPMD are reached with --port PORT");
+    }
     let reason = match error {
         CallError::Connect(error) => error.reason(),
         CallError::Timeout(_) => "timeout",

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::cookie::CookieArgs;
 use super::output::{Failure, Output};
 use super::peer;
+use super::port::PortArgs;
 use super::tls::TlsArgs;
 
 /// Connect to a node as a hidden node and ask whether it is there
@@ -19,6 +20,7 @@ use super::tls::TlsArgs;
 Examples:
   rendez ping shop@10.0.0.7
   rendez ping shop@10.0.0.7 --cookie-file /run/secrets/cookie --timeout 2s
+  rendez ping shop@10.0.0.7 --port 9100     a node without EPMD
 
 With --json: {\"node\":\"shop@10.0.0.7\",\"ms\":0.41}")]
 pub struct Ping {
@@ -31,6 +33,8 @@ pub struct Ping {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
+    port: PortArgs,
+    #[command(flatten)]
     cookie: CookieArgs,
     #[command(flatten)]
     tls: TlsArgs,
@@ -39,7 +43,15 @@ pub struct Ping {
 impl Ping {
     /// Does it.
     pub async fn run(self, output: &Output) -> Result<(), Failure> {
-        let node = peer::start(&self.node, self.cookie.find()?, self.tls.find()?).await?;
+        let port = self.port.find()?;
+        let node = peer::start(
+            &self.node,
+            self.cookie.find()?,
+            self.tls.find()?,
+            port,
+            self.timeout,
+        )
+        .await?;
         let answered = node.ping(&self.node, self.timeout).await;
         node.stop().await;
         let ms = answered.map_err(peer::failure)?.as_secs_f64() * 1000.0;

@@ -125,7 +125,7 @@ impl Connector {
                 .map_err(|()| elsewhere(&self.target, peer));
         }
         if beside {
-            match locate(peer, self.dial.epmd_port, None, EPMD).await {
+            match locate(peer, self.dial.epmd_port, self.dial.port, EPMD).await {
                 Ok(located) if self.is_target(&located).await => {
                     return Err(is_target(&self.target, peer));
                 }
@@ -342,6 +342,10 @@ impl Connector {
 
     /// Whether the attached node listens there.
     async fn is_target(&self, peer: &Located) -> bool {
+        // All nodes listen on that port: those of this host each at an address of their own.
+        if self.dial.port.is_some() {
+            return false;
+        }
         let here = |located: &Located| {
             located
                 .addresses

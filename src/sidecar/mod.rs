@@ -65,6 +65,8 @@ pub struct AttachOptions {
     pub name: Option<NodeName>,
     /// The port of EPMD on every host. Default: 4369; see [`crate::epmd::port_from_env`].
     pub epmd_port: u16,
+    /// The port on which every node listens, if they run without EPMD, as with `-start_epmd false -erl_epmd_port`.
+    pub port: Option<u16>,
     /// How TLS is spoken with every node, if it is.
     pub tls: Option<Tls>,
     /// What the engine goes by.
@@ -84,6 +86,7 @@ impl AttachOptions {
             cookie,
             name: None,
             epmd_port: DEFAULT_PORT,
+            port: None,
             tls: None,
             policy: Policy::default(),
             hidden: false,
@@ -152,8 +155,11 @@ impl Sidecar {
             Some(name) => name.clone(),
             None => own_name(&options.node).await,
         };
-        let mut builder = Node::builder(name)
-            .cookie(options.cookie.clone())
+        let mut builder = Node::builder(name).cookie(options.cookie.clone());
+        if let Some(port) = options.port {
+            builder = builder.port_of_all(port);
+        }
+        builder = builder
             .registration(Registration::None)
             .take_over(false)
             .epmd_port(options.epmd_port);

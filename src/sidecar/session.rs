@@ -39,6 +39,7 @@ pub(super) async fn run(
     let (report, mut attempts) = mpsc::channel(ROOM);
     let dial = DialOptions {
         epmd_port: options.epmd_port,
+        port: options.port,
         tls: options.tls.clone(),
         ..DialOptions::default()
     };
