@@ -562,6 +562,24 @@ impl Drop for Attached {
 }
 
 #[test]
+fn a_node_named_by_an_ipv6_address_is_asked() {
+    if !beam_is_installed("nodes with IPv6 addresses") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let options = BeamOptions::erl("six@::1").flags(["-proto_dist", "inet6_tcp"]);
+    let _six = Beam::start(&epmd, &options);
+    let with = |words: &[&str]| run(rendez_with(&epmd).args(words));
+    let ping = with(&["ping", "six@::1"]);
+    assert_eq!(ping.code, Some(0), "{ping:?}");
+    let names = with(&["names", "::1"]);
+    assert!(names.out.starts_with("six "), "{names:?}");
+    let gone = with(&["ping", "gone@::1"]);
+    let wanted = format!("EPMD at [::1]:{} does not know gone@::1", epmd.port);
+    assert!(gone.err.contains(&wanted), "{gone:?}");
+}
+
+#[test]
 fn a_host_whose_first_address_is_dead_is_reached_by_the_other_one() {
     if !beam_is_installed("hosts with a dead address") {
         return;

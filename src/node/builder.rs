@@ -215,10 +215,12 @@ impl Builder {
     }
 
     /// Where the node takes connections: an IPv4 or IPv6 address, and a port, 0 for any. Default: any port on
-    /// all IPv4 addresses, as OTP does.
+    /// all IPv4 addresses, as OTP does, or on all IPv6 addresses if the host of the node's name is one, as OTP does
+    /// with `-proto_dist inet6_tcp`. A node that is named by a host with addresses of both kinds takes connections over
+    /// both with `[::]:0`.
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
-        self.presence.listen = address;
+        self.presence.listen = Some(address);
         self
     }
 

@@ -24,7 +24,8 @@ const RETRY: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone)]
 pub(super) struct Presence {
     pub(super) registration: Registration,
-    pub(super) listen: SocketAddr,
+    /// `None` is any port, on all addresses of the kind that the node's name has.
+    pub(super) listen: Option<SocketAddr>,
     /// The ports to choose from, instead of that of `listen`.
     pub(super) ports: Option<RangeInclusive<u16>>,
     /// The host of the node's own EPMD, if it is not this one.
@@ -35,7 +36,7 @@ impl Presence {
     pub(super) fn new() -> Self {
         Self {
             registration: Registration::Required,
-            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            listen: None,
             ports: None,
             epmd_host: None,
         }
@@ -51,15 +52,17 @@ impl Presence {
         if self.registration == Registration::None {
             return Ok((None, None));
         }
-        let listener = self.listener(dial).await?;
+        let address = self.address(name);
+        let listener = self.listener(address, dial).await?;
         if self.registration == Registration::Unlisted {
             return Ok((Some(listener), None));
         }
-        let port = listener.local_addr().map_err(|error| StartError::Listen {
-            address: self.listen,
-            error,
-        })?;
-        let epmd = Client::new(self.epmd_host(), dial.epmd_port).with_timeout(dial.setup_time);
+        let port = listener
+            .local_addr()
+            .map_err(|error| StartError::Listen { address, error })?;
+        let epmd = self
+            .epmd(address, dial.epmd_port)
+            .with_timeout(dial.setup_time);
         let failed = |error| StartError::Epmd {
             name: name.clone(),
             error,
@@ -79,40 +82,57 @@ impl Presence {
         }
     }
 
-    async fn listener(&self, dial: &DialOptions) -> Result<TcpListener, StartError> {
+    /// A node that is named by an IPv6 address is looked for there, as one of OTP is that was started with
+    /// `-proto_dist inet6_tcp`. Where the system has it so (Linux has), `[::]` takes IPv4 too.
+    fn address(&self, name: &NodeName) -> SocketAddr {
+        let host = name.host().trim_matches(['[', ']']);
+        let any = match host.parse::<Ipv6Addr>() {
+            Ok(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+            Err(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        };
+        self.listen.unwrap_or(SocketAddr::new(any, 0))
+    }
+
+    async fn listener(
+        &self,
+        listen: SocketAddr,
+        dial: &DialOptions,
+    ) -> Result<TcpListener, StartError> {
         // Where EPMD is not asked, all nodes listen on the same port.
-        let fixed = match (self.registration, self.listen.port()) {
+        let fixed = match (self.registration, listen.port()) {
             (Registration::Unlisted, 0) => dial.port.map(|port| port..=port),
             _ => None,
         };
         let Some(ports) = self.ports.clone().or(fixed) else {
-            let listener = TcpListener::bind(self.listen).await;
+            let listener = TcpListener::bind(listen).await;
             return listener.map_err(|error| StartError::Listen {
-                address: self.listen,
+                address: listen,
                 error,
             });
         };
         let mut last = io::Error::from(io::ErrorKind::InvalidInput);
         for port in ports.clone() {
-            match TcpListener::bind((self.listen.ip(), port)).await {
+            match TcpListener::bind((listen.ip(), port)).await {
                 Ok(listener) => return Ok(listener),
                 Err(error) => last = error,
             }
         }
         Err(StartError::NoFreePort {
-            address: self.listen.ip(),
+            address: listen.ip(),
             first: *ports.start(),
             last: *ports.end(),
             error: last,
         })
     }
 
-    /// This host, by the kind of address that the node listens on, as OTP asks its EPMD.
-    fn epmd_host(&self) -> String {
-        match (&self.epmd_host, self.listen.ip()) {
-            (Some(host), _) => host.clone(),
-            (None, IpAddr::V4(_)) => Ipv4Addr::LOCALHOST.to_string(),
-            (None, IpAddr::V6(_)) => Ipv6Addr::LOCALHOST.to_string(),
+    /// The EPMD of this host, asked by the kind of address that the node listens on, as OTP asks its own. One that
+    /// listens on IPv4 alone is found as well.
+    fn epmd(&self, listen: SocketAddr, port: u16) -> Client {
+        match (&self.epmd_host, listen.ip()) {
+            (Some(host), _) => Client::new(host, port),
+            (None, IpAddr::V4(_)) => Client::new(Ipv4Addr::LOCALHOST.to_string(), port),
+            (None, IpAddr::V6(_)) => Client::new(Ipv6Addr::LOCALHOST.to_string(), port)
+                .with_addresses(vec![Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()]),
         }
     }
 }

@@ -28,3 +28,20 @@ async fn epmd_refuses_a_second_node_of_the_name_and_the_error_says_what_to_do() 
     assert_eq!(beam.eval("net_adm:ping('rust@127.0.0.1')"), "pong");
     second.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_named_by_an_ipv6_address_connects_and_is_connected_to() {
+    if !beam_is_installed("nodes with IPv6 addresses") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let options = BeamOptions::erl("a@::1").flags(["-proto_dist", "inet6_tcp"]);
+    let mut beam = Beam::start(&epmd, &options);
+    let a = name("a@::1");
+    let node = node("rust@::1", &epmd).await;
+    assert_eq!(beam.eval("net_adm:ping('rust@::1')"), "pong");
+    assert_eq!(node.nodes(), std::slice::from_ref(&a));
+    node.disconnect(&a);
+    beam.wait_until("nodes(hidden)", PATIENCE, |nodes| nodes == "[]");
+    node.ping(&a, PATIENCE).await.unwrap();
+}
