@@ -11,8 +11,8 @@ pub mod codec;
 mod registry;
 #[cfg(feature = "epmd-server")]
 mod server;
-#[cfg(feature = "epmd-server")]
-mod waiting;
+#[cfg(any(feature = "epmd-server", feature = "node"))]
+pub(crate) mod waiting;
 
 #[cfg(any(feature = "discovery", feature = "dist"))]
 pub use client::{

@@ -1,4 +1,5 @@
-//! Who waits to be served, without sockets: so many connections, and none that is silent shuts out another host.
+//! Who waits to be served, without sockets: so many connections, and none that is silent shuts out another host. It is
+//! that of the server of EPMD and of a node's listener.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
@@ -8,7 +9,7 @@ use std::net::{IpAddr, Ipv6Addr};
 /// When all places are taken, a newcomer gets the place of the connection that has waited longest among those of the
 /// source with the most. So a host that opens connections and says nothing takes places from itself.
 #[derive(Debug)]
-pub(super) struct Waiting<T> {
+pub(crate) struct Waiting<T> {
     /// By the number of the connection, the oldest first.
     places: BTreeMap<u64, (IpAddr, T)>,
     by_source: HashMap<IpAddr, BTreeSet<u64>>,
@@ -18,7 +19,7 @@ pub(super) struct Waiting<T> {
 
 impl<T> Waiting<T> {
     /// Room for `most` connections, at least one.
-    pub(super) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self {
             places: BTreeMap::new(),
             by_source: HashMap::new(),
@@ -28,7 +29,7 @@ impl<T> Waiting<T> {
     }
 
     /// Takes a connection in: its number, and what was kept of the one that had to go for it.
-    pub(super) fn enter(&mut self, peer: IpAddr, hold: T) -> (u64, Option<T>) {
+    pub(crate) fn enter(&mut self, peer: IpAddr, hold: T) -> (u64, Option<T>) {
         let evicted = (self.places.len() >= self.most)
             .then(|| self.evict())
             .flatten();
@@ -40,7 +41,7 @@ impl<T> Waiting<T> {
     }
 
     /// The connection waits no longer. One that had to go already has no place to give back.
-    pub(super) fn leave(&mut self, number: u64) -> Option<T> {
+    pub(crate) fn leave(&mut self, number: u64) -> Option<T> {
         let (source, hold) = self.places.remove(&number)?;
         if let Some(numbers) = self.by_source.get_mut(&source) {
             numbers.remove(&number);
@@ -92,6 +93,22 @@ mod tests {
         // Each has one now: the one that has waited longest goes.
         assert_eq!(waiting.enter(ip("10.0.0.3"), "newer").1, Some("other"));
         assert_eq!(waiting.leave(other), None);
+    }
+
+    #[test]
+    fn two_thousand_connections_of_one_network_take_all_places_but_those_of_others() {
+        let mut waiting = Waiting::new(256);
+        let slow = waiting.enter(ip("10.0.0.1"), 0).0;
+        let v6 = waiting.enter(ip("2001:db8::1"), 1).0;
+        let evicted: Vec<_> = (2..2002_u32)
+            .filter_map(|number| {
+                let from = format!("2001:db8:0:7::{:x}", number % 100);
+                waiting.enter(ip(&from), number).1
+            })
+            .collect();
+        // The oldest of that network, in their order.
+        assert_eq!(evicted, (2..2002 - 254).collect::<Vec<_>>());
+        assert_eq!((waiting.leave(slow), waiting.leave(v6)), (Some(0), Some(1)));
     }
 
     #[test]

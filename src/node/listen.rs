@@ -1,19 +1,18 @@
 //! Taking connections from other nodes.
 
-use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::AbortHandle;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::cluster::report::Limit;
 use crate::dist::Stream;
 use crate::dist::handshake::{self, Lengths, Named, Verdict};
+use crate::epmd::waiting::Waiting;
 
 use super::{Shared, lock, table};
 
@@ -23,55 +22,40 @@ const STRANGERS: usize = 256;
 /// The pause after an error that is not about one connection, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Those who have not proved the cookie yet, in the order in which they came.
-#[derive(Debug, Default)]
-struct Strangers(VecDeque<Stranger>);
+/// Those who have not proved the cookie yet. What is held of each ends its task when something is sent.
+type Strangers = Mutex<Waiting<oneshot::Sender<()>>>;
 
-#[derive(Debug)]
-struct Stranger {
-    from: IpAddr,
-    /// Whether it has proved the cookie meanwhile, and is none any more.
-    proved: Arc<AtomicBool>,
-    task: AbortHandle,
+/// The place of one of them. It is given back when this is dropped.
+struct Place {
+    strangers: Arc<Strangers>,
+    number: u64,
 }
 
-impl Strangers {
-    /// Adds one. If there are too many, the one goes that takes longest of those from the network address with the
-    /// most: whoever opens many connections loses those, and not the connection of somebody else.
-    fn add(&mut self, stranger: Stranger) {
-        if self.0.len() >= STRANGERS {
-            self.0
-                .retain(|it| !it.task.is_finished() && !it.proved.load(Ordering::Acquire));
-        }
-        if self.0.len() >= STRANGERS {
-            let mut counts: HashMap<IpAddr, usize> = HashMap::new();
-            for stranger in &self.0 {
-                *counts.entry(network(stranger.from)).or_default() += 1;
-            }
-            let most = counts.values().copied().max().unwrap_or(0);
-            let slowest = self
-                .0
-                .iter()
-                .position(|it| counts[&network(it.from)] == most);
-            if let Some(slowest) = slowest.and_then(|it| self.0.remove(it)) {
-                let from = slowest.from;
-                tracing::debug!(%from, "a connection is given up: {STRANGERS} are in the handshake");
-                slowest.task.abort();
-            }
-        }
-        self.0.push_back(stranger);
+impl Drop for Place {
+    fn drop(&mut self) {
+        lock(&self.strangers).leave(self.number);
     }
 }
 
-/// What is counted as one place: a host has all addresses of an IPv6 network.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let network = address.to_bits() >> 64 << 64;
-            IpAddr::V6(network.into())
-        }
-        address => address,
+/// Gives a stranger a place, and what is ready when it has to make room for another.
+fn admit(strangers: &Arc<Strangers>, from: IpAddr) -> (Place, impl Future<Output = ()> + use<>) {
+    let (hold, evicted) = oneshot::channel();
+    let (number, former) = lock(strangers).enter(from, hold);
+    if let Some(former) = former {
+        // An error means that it is about to leave by itself.
+        let _ = former.send(());
     }
+    let place = Place {
+        strangers: Arc::clone(strangers),
+        number,
+    };
+    let evicted = async move {
+        // One that has left its place can no longer be evicted.
+        if evicted.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    (place, evicted)
 }
 
 /// How many strangers that were not let in are told of at once, and how often one more; the rest are counted.
@@ -114,7 +98,7 @@ pub(super) async fn run(listener: TcpListener, shared: Weak<Shared>) {
         left_out: 0,
     }));
     let mut sum_at = Instant::now() + SUM;
-    let mut strangers = Strangers::default();
+    let strangers = Arc::new(Mutex::new(Waiting::new(STRANGERS)));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -137,10 +121,16 @@ pub(super) async fn run(listener: TcpListener, shared: Weak<Shared>) {
             }
         };
         let (shared, refusals) = (Weak::clone(&shared), Arc::clone(&refusals));
-        let proved = Arc::new(AtomicBool::new(false));
-        let proves = Arc::clone(&proved);
-        let task = tokio::spawn(async move {
-            if let Err(why) = welcome(stream, &shared, &proves).await {
+        let (place, evicted) = admit(&strangers, from);
+        tokio::spawn(async move {
+            let welcomed = tokio::select! {
+                welcomed = welcome(stream, &shared, place) => welcomed,
+                () = evicted => {
+                    tracing::debug!(%from, "a connection is given up: {STRANGERS} are in the handshake");
+                    return;
+                }
+            };
+            if let Err(why) = welcomed {
                 if lock(&refusals).may_tell() {
                     tracing::info!(
                         event = "not_accepted",
@@ -153,11 +143,6 @@ pub(super) async fn run(listener: TcpListener, shared: Weak<Shared>) {
                     );
                 }
             }
-        });
-        strangers.add(Stranger {
-            from,
-            proved,
-            task: task.abort_handle(),
         });
     }
 }
@@ -177,11 +162,7 @@ impl Drop for Given<'_> {
     }
 }
 
-async fn welcome(
-    stream: TcpStream,
-    weak: &Weak<Shared>,
-    proved: &AtomicBool,
-) -> Result<(), String> {
+async fn welcome(stream: TcpStream, weak: &Weak<Shared>, place: Place) -> Result<(), String> {
     let gone = || "this node is stopping".to_owned();
     let (identity, setup_time, tls) = {
         let shared = weak.upgrade().ok_or_else(gone)?;
@@ -233,50 +214,10 @@ async fn welcome(
         Err(_) => return Err(format!("{from}: no handshake within {setup_time:?}")),
     };
     // It is a stranger no more, and keeps the name that it was given.
-    proved.store(true, Ordering::Release);
+    drop(place);
     lock(&given.name).take();
     let shared = weak.upgrade().ok_or_else(gone)?;
     let begun = *lock(&begun);
     let adopted = table::adopt(&shared, stream, peer, begun).await;
     adopted.map(drop).map_err(|error| error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn whoever_opens_many_connections_loses_those_and_not_that_of_another() {
-        let mut strangers = Strangers::default();
-        let mut tasks = Vec::new();
-        let mut add = |from: &str, proved| {
-            let task = tokio::spawn(std::future::pending::<()>());
-            strangers.add(Stranger {
-                from: from.parse().unwrap(),
-                proved: Arc::new(AtomicBool::new(proved)),
-                task: task.abort_handle(),
-            });
-            tasks.push(task);
-            tasks.len() - 1
-        };
-        let slow = add("10.0.0.1", false);
-        let proved = add("10.0.0.9", true);
-        let v6 = add("2001:db8::1", false);
-        let many: Vec<_> = (0..2000_u32)
-            .map(|number| {
-                let from = format!("2001:db8:0:7::{:x}", number % 100);
-                add(&from, false)
-            })
-            .collect();
-        for _ in 0..10_000 {
-            tokio::task::yield_now().await;
-        }
-        for kept in [slow, proved, v6, many[1999]] {
-            assert!(!tasks[kept].is_finished(), "{kept}");
-        }
-        let given_up = many.iter().filter(|it| tasks[**it].is_finished()).count();
-        // All but the first and the last network have one place each; the one that proved it has none.
-        assert_eq!(given_up, 2000 - (STRANGERS - 2));
-        assert_eq!(strangers.0.len(), STRANGERS);
-    }
 }
