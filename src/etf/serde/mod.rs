@@ -41,7 +41,7 @@
 //! | `f32`, `f64`, finite | floats | integers |
 //! | `char` | its number, as Erlang's `$a` | a text of one character |
 //! | `String`, `&str` | binaries in UTF-8 | strings (lists of characters), but not for `&str`; in keys also atoms |
-//! | bytes: [`binary`], `serde_bytes` | binaries | lists of bytes |
+//! | bytes: [`binary`], also for `[u8; N]` and `Option`; `serde_bytes` | binaries | lists of bytes |
 //! | `()` | `ok` | `nil`, `undefined`, `{}` |
 //! | `Option` | `nil` or `undefined`, see [`Options::none`]; else the value | either |
 //! | `Vec`, sets | lists | tuples; binaries, if the elements are numbers |

@@ -615,3 +615,31 @@ fn values_nest_as_deep_as_a_stack_allows() {
     assert_eq!(from_term::<Term>(&nested(4000)), Ok(nested(4000)));
     assert_eq!(to_term(&nested(4000)), Ok(nested(4000)));
 }
+
+#[test]
+fn arrays_options_and_shared_buffers_of_bytes_are_binaries() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Bytes {
+        #[serde(with = "binary")]
+        array: [u8; 3],
+        #[serde(with = "binary")]
+        some: Option<Vec<u8>>,
+        #[serde(with = "binary")]
+        none: Option<[u8; 2]>,
+        #[serde(with = "binary")]
+        shared: bytes::Bytes,
+    }
+    let bytes = Bytes {
+        array: [1, 2, 255],
+        some: Some(vec![]),
+        none: None,
+        shared: bytes::Bytes::from_static(b"ab"),
+    };
+    let written = to_term(&bytes).unwrap();
+    let wanted = "#{array => <<1,2,255>>,none => nil,shared => <<\"ab\">>,some => <<>>}";
+    assert_eq!(written, term(wanted));
+    assert_eq!(from_term::<Bytes>(&written), Ok(bytes));
+    let other = term("#{array => [1,2],none => <<1,2>>,shared => \"ab\",some => undefined}");
+    let error = from_term::<Bytes>(&other).unwrap_err();
+    assert_eq!(error.to_string(), "array: expected 3 bytes, got 2 elements");
+}
