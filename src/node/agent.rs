@@ -148,10 +148,14 @@ pub(super) const QUESTIONS: MailboxBound = MailboxBound {
     when_full: WhenFull::Refuse,
 };
 
+/// A message that takes more bytes than this is handled on a thread for blocking work: all the members of a scope, or
+/// terms that mean nothing and take long to be dropped.
+const AT_ONCE: usize = 1 << 20;
+
 async fn serve(
     entry: Arc<Entry>,
     shared: Weak<Shared>,
-    handler: impl Fn(&Arc<Shared>, Received, usize) + Send + 'static,
+    mut handler: impl Fn(&Arc<Shared>, Received, usize) + Send + 'static,
 ) {
     loop {
         let items = {
@@ -171,14 +175,36 @@ async fn serve(
         for item in items {
             let bytes = item.bytes();
             let received = entry.took(item);
-            // One question that nobody thought of does not leave all others without an answer.
-            let handled = catch_unwind(AssertUnwindSafe(|| handler(&shared, received, bytes)));
-            if let Err(panic) = handled {
-                tracing::error!("a service panicked: {}", crate::panics::words(&*panic));
+            if bytes <= AT_ONCE {
+                handle(&handler, &shared, received, bytes);
+                // Many small ones do not hold the thread either.
+                tokio::task::coop::consume_budget().await;
+                continue;
             }
+            let shared = Arc::clone(&shared);
+            let handled = tokio::task::spawn_blocking(move || {
+                handle(&handler, &shared, received, bytes);
+                handler
+            });
+            // An error means that the runtime ends.
+            let Ok(same) = handled.await else { return };
+            handler = same;
         }
         drop(shared);
         tokio::task::yield_now().await;
+    }
+}
+
+fn handle(
+    handler: &impl Fn(&Arc<Shared>, Received, usize),
+    shared: &Arc<Shared>,
+    received: Received,
+    bytes: usize,
+) {
+    // One question that nobody thought of does not leave all others without an answer.
+    let handled = catch_unwind(AssertUnwindSafe(|| handler(shared, received, bytes)));
+    if let Err(panic) = handled {
+        tracing::error!("a service panicked: {}", crate::panics::words(&*panic));
     }
 }
 

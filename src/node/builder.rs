@@ -290,8 +290,8 @@ impl Builder {
         self
     }
 
-    /// The longest message that is taken, in bytes. A longer one is lost, which the log says; if it did not come in
-    /// fragments, as it does from every BEAM, it ends its connection. Default: 128 MiB.
+    /// The longest message that is taken, in bytes. A longer one is lost, which the log says; it is read over as it
+    /// comes, and the connection goes on. Default: 128 MiB.
     #[must_use]
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.channel.max_message = bytes;

@@ -14,6 +14,7 @@ use crate::etf::{Pid, Reference, Term};
 use super::Shared;
 use super::connection::Connection;
 use super::credit::Credit;
+use super::discard::discard;
 use super::entry::{Entry, Exit, Item};
 use super::received::Dest;
 use super::route::send_exit;
@@ -221,6 +222,8 @@ impl Shared {
             if asleep {
                 wake.push(entry);
             }
+        } else {
+            discard(message);
         }
     }
 

@@ -25,6 +25,7 @@ mod builder;
 pub mod call;
 mod connection;
 mod credit;
+mod discard;
 mod entry;
 mod erpc;
 mod exception;

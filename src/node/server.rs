@@ -6,6 +6,7 @@ use crate::etf::{Pid, Term};
 
 use super::Node;
 use super::call::{Caller, Request};
+use super::discard::discard;
 use super::process::Process;
 use super::received::{ExitReason, Received};
 use super::registry::RegisterError;
@@ -60,6 +61,7 @@ pub trait GenServer: Send + Sized + 'static {
         process: &mut Process,
     ) -> impl Future<Output = Next> + Send {
         tracing::warn!(pid = %process.pid(), "a cast that is not handled: {}", request.shape());
+        discard(request);
         async { Next::Continue }
     }
 
@@ -93,6 +95,7 @@ pub trait GenServer: Send + Sized + 'static {
     ) -> impl Future<Output = Next> + Send {
         let received = received.into_term();
         tracing::debug!(pid = %process.pid(), "a message that is not handled: {}", received.shape());
+        discard(received);
         async { Next::Continue }
     }
 

@@ -195,6 +195,29 @@ async fn what_goes_beyond_a_limit_costs_the_message_and_not_the_connection() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frame_longer_than_the_longest_message_costs_the_message_and_not_the_connection() {
+    if !beam_is_installed("a long frame") {
+        return;
+    }
+    let epmd = Epmd::start();
+    let node = builder(RUST, &epmd).max_message(10_000).start().await;
+    let node = node.expect("the node starts");
+    echo(&node);
+    let mut erl = erl("a@127.0.0.1", &epmd);
+    // 50,000 bytes come in one frame, and a megabyte in fragments that are each too long.
+    erl.eval(&format!(
+        "[{{echo, '{RUST}'}} ! {{self(), binary:copy(<<7>>, Size)}} || Size <- [50000, 1000000, 9000]], ok"
+    ));
+    assert_eq!(
+        erl.eval("receive {_, Back} -> byte_size(Back) after 300000 -> late end"),
+        "9000"
+    );
+    let connection = node.connect(&name("a@127.0.0.1")).await.unwrap();
+    assert_eq!(connection.lost_payloads(), 2);
+    assert!(!connection.is_closed());
+}
+
 /// Compiles a module on the BEAM, from its forms.
 pub fn compile(beam: &mut Beam, forms: &[&str]) {
     let forms: Vec<_> = forms

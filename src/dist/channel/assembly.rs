@@ -33,7 +33,7 @@ pub(super) struct Assembly {
 }
 
 /// How much is kept of a message that is too long, so that its control message can be read.
-const BEGINNING: usize = 64 * 1024;
+pub(super) const BEGINNING: usize = 64 * 1024;
 
 impl Assembly {
     /// How long the message is and how long it may be, if it is too long.
@@ -103,6 +103,45 @@ impl Assemblies {
             due,
             cost,
         };
+        Ok(self.put_back(sequence, assembly))
+    }
+
+    /// As [`Assemblies::start`], for a first fragment that has `length` bytes, more than a message may have: of it
+    /// `buffer` is kept.
+    pub(super) fn start_too_long(
+        &mut self,
+        sequence: u64,
+        id: u64,
+        buffer: BytesMut,
+        start: usize,
+        atoms: Vec<Atom>,
+        length: usize,
+    ) -> Result<Option<Assembly>, Malformed> {
+        let limit = self.max_message;
+        let mark = |mut assembly: Assembly| {
+            (assembly.length, assembly.limit) = (length, Some(limit));
+            assembly
+        };
+        if let Some(whole) = self.start(sequence, id, buffer, start, atoms)? {
+            return Ok(Some(mark(whole)));
+        }
+        if let Some(begun) = self.begun.remove(&sequence) {
+            self.begun.insert(sequence, mark(begun));
+        }
+        Ok(None)
+    }
+
+    /// Counts a fragment of `length` bytes that is longer than a message may be, of which nothing is kept. Gives the
+    /// message if it is whole with that.
+    pub(super) fn skip(
+        &mut self,
+        sequence: u64,
+        id: u64,
+        length: usize,
+    ) -> Result<Option<Assembly>, Malformed> {
+        let mut assembly = self.take(sequence, id, 0)?;
+        assembly.length = assembly.length.saturating_add(length);
+        assembly.limit = Some(self.max_message);
         Ok(self.put_back(sequence, assembly))
     }
 

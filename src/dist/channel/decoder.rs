@@ -8,7 +8,7 @@
 use bytes::buf::Limit;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
-use super::assembly::{Assemblies, Assembly};
+use super::assembly::{Assemblies, Assembly, BEGINNING};
 use super::malformed::Malformed;
 use super::receiver::Lost;
 use super::{ChannelOptions, Incoming, kind};
@@ -47,6 +47,8 @@ pub struct Decoder {
     inbox: BytesMut,
     /// How much of the inbox has been read.
     read: usize,
+    /// How much is still to come of a frame that is too long, and is read over.
+    skip: usize,
     short_reads: u8,
     large: Option<Large>,
     /// The last frame had a buffer of its own.
@@ -66,6 +68,8 @@ struct Large {
     end: usize,
     /// How long the buffer will be when the message is whole, if the peer is right.
     promised: usize,
+    /// How long the frame is, if that is too long: then the buffer is for its beginning only.
+    too_long: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -92,6 +96,7 @@ impl Decoder {
         Self {
             inbox: BytesMut::new(),
             read: 0,
+            skip: 0,
             short_reads: 0,
             large: None,
             after_large: false,
@@ -153,6 +158,16 @@ impl Decoder {
     /// See [`Malformed`]. Nothing can be read after one.
     #[allow(clippy::should_implement_trait)] // it is none: `None` is not the end
     pub fn next(&mut self) -> Result<Option<Incoming>, Malformed> {
+        match self.step()? {
+            Some(Step::Message(message)) => Ok(Some(message)),
+            Some(Step::Slow(slow)) => slow.read().map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// As [`Decoder::next`], but leaves a message that takes long to be read to the caller: it has to be
+    /// [read](Slow::read) before this is called again.
+    pub(super) fn step(&mut self) -> Result<Option<Step>, Malformed> {
         loop {
             if let Some(large) = self.large.take_if(|large| large.is_whole())
                 && let Some(message) = self.large_frame(large)?
@@ -161,6 +176,14 @@ impl Decoder {
             }
             if self.large.is_some() {
                 return Ok(None);
+            }
+            if self.skip > 0 {
+                let skipped = self.skip.min(self.inbox.len() - self.read);
+                self.skip -= skipped;
+                self.read += skipped;
+                if self.skip > 0 {
+                    return Ok(None);
+                }
             }
             let unread = &self.inbox[self.read..];
             let Some(length) = unread.first_chunk::<4>() else {
@@ -171,19 +194,22 @@ impl Decoder {
                 self.read += 4;
                 continue;
             }
-            if length > self.max_message {
-                return Err(Malformed::TooLarge {
-                    length,
-                    limit: self.max_message,
-                });
-            }
             let rest = &unread[4..];
+            if length > self.max_message {
+                if rest.len() < length.min(FRAGMENT_HEADER) {
+                    return Ok(None);
+                }
+                if let Some(message) = self.start_too_long(length)? {
+                    return Ok(Some(message));
+                }
+                continue;
+            }
             if let Some(body) = rest.get(..length) {
                 self.read += 4 + length;
                 self.after_large = false;
                 let message = small_frame(body, &mut self.messages, &mut self.assemblies)?;
-                if message.is_some() {
-                    return Ok(message);
+                if let Some(message) = message {
+                    return Ok(Some(message));
                 }
             } else if goes_on_its_own(length, rest) {
                 self.start_large(length)?;
@@ -216,6 +242,7 @@ impl Decoder {
             to,
             end,
             promised: promised.min(self.max_message),
+            too_long: None,
         };
         large.make_room(self.belief());
         large.to.buffer().extend_from_slice(begun);
@@ -223,6 +250,34 @@ impl Decoder {
         self.inbox.clear();
         self.read = 0;
         Ok(())
+    }
+
+    /// Begins a frame that is longer than a message may be. Where it ends is known, so it is read over and the
+    /// connection goes on. Its beginning is kept, which says what it was for.
+    fn start_too_long(&mut self, length: usize) -> Result<Option<Step>, Malformed> {
+        let rest = &self.inbox[self.read + 4..];
+        let rest = &rest[..rest.len().min(length)];
+        if let Some((kind::FRAGMENT, sequence, id)) = self.messages.fragment(rest)? {
+            self.after_large = false;
+            self.read += 4 + FRAGMENT_HEADER;
+            self.skip = length - FRAGMENT_HEADER;
+            let whole = self.assemblies.skip(sequence, id, self.skip)?;
+            let whole = whole.map(|whole| whole_message(whole, self.messages.limits));
+            return whole.transpose();
+        }
+        let end = length.min(BEGINNING);
+        let begun = &rest[..rest.len().min(end)];
+        self.read += 4 + begun.len();
+        let mut buffer = BytesMut::with_capacity(end + BEYOND);
+        buffer.extend_from_slice(begun);
+        // What follows it in the inbox is of the same frame or of the next, and stays there.
+        self.large = Some(Large {
+            to: Destination::Frame(buffer),
+            end,
+            promised: end,
+            too_long: Some(length),
+        });
+        Ok(None)
     }
 
     fn belief(&self) -> Belief {
@@ -239,25 +294,40 @@ impl Decoder {
         }
     }
 
-    fn large_frame(&mut self, mut large: Large) -> Result<Option<Incoming>, Malformed> {
-        self.after_large = true;
+    fn large_frame(&mut self, mut large: Large) -> Result<Option<Step>, Malformed> {
+        self.after_large = large.too_long.is_none();
         let buffer = large.to.buffer();
         self.inbox.extend_from_slice(&buffer[large.end..]);
         buffer.truncate(large.end);
+        if let Some(length) = large.too_long {
+            self.skip = length - large.end;
+        }
         let whole = match large.to {
             Destination::Fragment { sequence, assembly } => {
                 self.assemblies.put_back(sequence, assembly)
             }
             Destination::Frame(body) => {
                 let Opened { start, first } = self.messages.open(&body)?;
+                let length = large.too_long;
                 if let Some((sequence, id)) = first {
                     let atoms = self.messages.take_atoms();
-                    self.assemblies.start(sequence, id, body, start, atoms)?
+                    let assemblies = &mut self.assemblies;
+                    match length {
+                        None => assemblies.start(sequence, id, body, start, atoms)?,
+                        Some(length) => {
+                            assemblies.start_too_long(sequence, id, body, start, atoms, length)?
+                        }
+                    }
+                } else if let Some(length) = length {
+                    let (atoms, versions) = (self.messages.atoms(), self.messages.versions());
+                    let decoder = etf::Decoder::new(&body[start..], atoms, self.messages.limits);
+                    let limit = self.max_message;
+                    return beginning(decoder, versions, length, limit).map(Some);
                 } else {
                     self.trust = self.trust.max(body.len()).min(MAX_TRUST);
                     let mut body = body.freeze();
                     body.advance(start);
-                    return self.messages.read_shared(&body).map(Some);
+                    return self.messages.read_shared(body).map(Some);
                 }
             }
         };
@@ -321,12 +391,62 @@ fn capped(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
+/// What comes next.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// A message.
+    Message(Incoming),
+    /// A message that takes long to be read.
+    Slow(Slow),
+}
+
+/// How much memory a message may take that is read at once: some ten thousand terms, which takes about a millisecond.
+/// Large binaries count as nothing.
+const AT_ONCE: usize = 2 << 20;
+
+/// A message of so many terms that reading it would hold its thread for long: 16 MiB of empty lists are 16 million.
+#[derive(Debug)]
+pub(super) struct Slow {
+    bytes: Bytes,
+    atoms: Vec<Atom>,
+    versions: Versions,
+    limits: Limits,
+}
+
+impl Slow {
+    /// Reads it.
+    pub(super) fn read(self) -> Result<Incoming, Malformed> {
+        let decoder = etf::Decoder::sharing(&self.bytes, &self.atoms, self.limits);
+        incoming(decoder, self.versions)
+    }
+
+    /// Reads it if that does not take long.
+    fn begin(self) -> Result<Step, Malformed> {
+        let limits = Limits {
+            max_memory: self.limits.max_memory.min(AT_ONCE),
+            ..self.limits
+        };
+        let decoder = etf::Decoder::sharing(&self.bytes, &self.atoms, limits);
+        match incoming(decoder, self.versions) {
+            Ok(Incoming {
+                lost: Some(Lost::Limits(DecodeError::Memory)),
+                ..
+            })
+            | Err(Malformed::Term {
+                error: DecodeError::Memory,
+                ..
+            }) if self.limits.max_memory > AT_ONCE => Ok(Step::Slow(self)),
+            read => read.map(Step::Message),
+        }
+    }
+}
+
 /// A frame that came whole with others.
 fn small_frame(
     body: &[u8],
     messages: &mut Messages,
     assemblies: &mut Assemblies,
-) -> Result<Option<Incoming>, Malformed> {
+) -> Result<Option<Step>, Malformed> {
     if let Some((kind::FRAGMENT, sequence, id)) = messages.fragment(body)? {
         let data = &body[FRAGMENT_HEADER..];
         let mut assembly = assemblies.take(sequence, id, data.len())?;
@@ -338,7 +458,8 @@ fn small_frame(
     }
     let Opened { start, first } = messages.open(body)?;
     let Some((sequence, id)) = first else {
-        return messages.read(&body[start..]).map(Some);
+        let message = messages.read(&body[start..])?;
+        return Ok(Some(Step::Message(message)));
     };
     let atoms = messages.take_atoms();
     let data = BytesMut::from(&body[start..]);
@@ -348,22 +469,37 @@ fn small_frame(
     }
 }
 
-fn whole_message(whole: Assembly, limits: Limits) -> Result<Incoming, Malformed> {
+fn whole_message(whole: Assembly, limits: Limits) -> Result<Step, Malformed> {
     let too_long = whole.too_long();
     let mut bytes = whole.buffer.freeze();
     bytes.advance(whole.start);
-    let mut decoder = etf::Decoder::sharing(&bytes, &whole.atoms, limits);
     let Some((length, limit)) = too_long else {
-        return incoming(decoder, Versions::None);
+        let message = Slow {
+            bytes,
+            atoms: whole.atoms,
+            versions: Versions::None,
+            limits,
+        };
+        return message.begin();
     };
-    // Of the message only its beginning was kept, to know what it was for.
-    match control(&mut decoder, Versions::None) {
-        Ok(control) if control.has_payload() => Ok(Incoming {
+    let decoder = etf::Decoder::sharing(&bytes, &whole.atoms, limits);
+    beginning(decoder, Versions::None, length, limit)
+}
+
+/// A message of which only the beginning was kept, to know what it was for.
+fn beginning(
+    mut decoder: etf::Decoder<'_>,
+    versions: Versions,
+    length: usize,
+    limit: usize,
+) -> Result<Step, Malformed> {
+    match control(&mut decoder, versions) {
+        Ok(control) if control.has_payload() => Ok(Step::Message(Incoming {
             control,
             payload: None,
             lost: Some(Lost::TooLong { length, limit }),
             bytes: 0,
-        }),
+        })),
         _ => Err(Malformed::TooLarge { length, limit }),
     }
 }
@@ -446,9 +582,14 @@ impl Messages {
         incoming(decoder, self.versions())
     }
 
-    fn read_shared(&self, data: &Bytes) -> Result<Incoming, Malformed> {
-        let decoder = etf::Decoder::sharing(data, self.atoms(), self.limits);
-        incoming(decoder, self.versions())
+    fn read_shared(&mut self, bytes: Bytes) -> Result<Step, Malformed> {
+        let message = Slow {
+            bytes,
+            versions: self.versions(),
+            limits: self.limits,
+            atoms: self.take_atoms(),
+        };
+        message.begin()
     }
 
     fn versions(&self) -> Versions {
@@ -461,7 +602,7 @@ impl Messages {
 }
 
 /// Whether terms start with a version byte, as they do in messages without a distribution header.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Versions {
     None,
     Each,

@@ -55,8 +55,8 @@ pub struct ChannelOptions {
     /// quarter of it in which nothing else did. OTP's `net_ticktime`, which has to be the same on both
     /// sides. Default 60 s.
     pub tick_time: Duration,
-    /// The longest message that is taken, in bytes. Of a longer one in fragments the payload is
-    /// [lost](Incoming::lost); in one frame it ends the connection. Default 128 MiB.
+    /// The longest message that is taken, in bytes. The payload of a longer one is [lost](Incoming::lost), and read over
+    /// as it comes. Default 128 MiB.
     pub max_message: usize,
     /// How many bytes of messages whose last fragment has not come are kept, in all. Default 512 MiB.
     pub max_assembly: usize,

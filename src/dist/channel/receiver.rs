@@ -8,9 +8,12 @@ use std::time::Instant;
 use bytes::BufMut as _;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::Decoder;
+use super::decoder::Step;
 use super::gathering::Gathering;
+use super::malformed::Malformed;
 use super::sender::Shared;
 use super::source::Source;
 use crate::dist::close::CloseReason;
@@ -38,7 +41,7 @@ pub enum Lost {
     /// It goes beyond [`ChannelOptions::limits`](super::ChannelOptions::limits).
     #[error("{0}")]
     Limits(DecodeError),
-    /// It came in fragments and is longer than [`ChannelOptions::max_message`](super::ChannelOptions::max_message).
+    /// It is longer than [`ChannelOptions::max_message`](super::ChannelOptions::max_message).
     #[error("it has {length} bytes, and the limit is {limit}")]
     TooLong {
         /// How long the message is.
@@ -57,6 +60,8 @@ pub struct Receiver {
     /// Nothing more is there for now.
     all_read: bool,
     decoder: Decoder,
+    /// A message that takes long to be read, which a thread of its own does.
+    slow: Option<JoinHandle<Result<Incoming, Malformed>>>,
     shared: Arc<Shared>,
     closing: watch::Receiver<Option<CloseReason>>,
 }
@@ -76,6 +81,7 @@ impl Receiver {
             bytes: 0,
             all_read: false,
             decoder,
+            slow: None,
             shared,
             closing,
         }
@@ -91,8 +97,19 @@ impl Receiver {
             if self.shared.is_closing() {
                 return Err(self.shared.reason().unwrap_or(CloseReason::Local));
             }
-            match self.decoder.next() {
-                Ok(Some(message)) => return Ok(message),
+            if self.slow.is_some() {
+                match self.read_slowly().await {
+                    Ok(message) => return Ok(message),
+                    Err(reason) => self.shared.close(reason),
+                }
+                continue;
+            }
+            match self.decoder.step() {
+                Ok(Some(Step::Message(message))) => return Ok(message),
+                Ok(Some(Step::Slow(slow))) => {
+                    self.slow = Some(tokio::task::spawn_blocking(|| slow.read()));
+                    continue;
+                }
                 Ok(None) => {}
                 Err(malformed) => {
                     self.shared.close(malformed.into());
@@ -102,6 +119,26 @@ impl Receiver {
             if let Err(reason) = self.read().await {
                 self.shared.close(reason);
             }
+        }
+    }
+
+    /// Waits for a message of so many terms that reading it here would hold up all that this thread has to do.
+    async fn read_slowly(&mut self) -> Result<Incoming, CloseReason> {
+        let Some(slow) = &mut self.slow else {
+            return Err(CloseReason::Local);
+        };
+        let read = tokio::select! {
+            read = slow => read,
+            // A reason that is there already is the one that stays.
+            _ = self.closing.wait_for(Option::is_some) => return Err(CloseReason::Local),
+        };
+        self.slow = None;
+        match read {
+            Ok(message) => Ok(message?),
+            // The runtime ends, or reading panicked.
+            Err(error) => Err(CloseReason::Broken(format!(
+                "a fault of this node: {error}"
+            ))),
         }
     }
 

@@ -436,7 +436,13 @@ fn what_is_too_large_ends_the_connection_before_it_is_kept() {
         length,
         limit: 100_000,
     };
-    assert_eq!(refused(&[0x40, 0, 0, 0]), too_large(0x4000_0000));
+    // Without a payload there is nothing that could be lost.
+    assert_eq!(
+        refused(&frame(
+            &[&exit_in_control()[..], &vec![106; 200_000]].concat()
+        )),
+        too_large(200_000 + exit_in_control().len())
+    );
     let data = vec![0; 60_000];
     let start = |sequence| fragment(69, sequence, 3, &data);
     let three = [start(1), start(2), start(3)].concat();
@@ -484,6 +490,101 @@ fn a_message_beyond_a_limit_is_lost_and_those_after_it_are_not() {
             .filter_map(|message| message.payload.as_ref()?.as_int())
             .collect();
         assert_eq!(whole, [1, 1, 1, 2, 2, 2]);
+    }
+}
+
+/// `EXIT` of pid 1 to pid 2, with its reason in the control message.
+fn exit_in_control() -> Vec<u8> {
+    let exit = Control::Exit {
+        from: pid(1),
+        to: pid(2),
+        reason: Term::NIL,
+    };
+    let mut outbox = outbox(BOTH);
+    outbox.push(&exit, None, Urgency::Signal).unwrap();
+    drain(&mut outbox).split_off(4)
+}
+
+/// In one frame whatever its length: how a peer speaks that has no fragments.
+fn in_one_frame(payload: &Term, flags: Flags) -> Vec<u8> {
+    let mut whole = outbox(flags - Flags::FRAGMENTS);
+    whole
+        .push(&send(1, 2), Some(payload), Urgency::Message)
+        .unwrap();
+    drain(&mut whole)
+}
+
+#[test]
+fn a_frame_that_is_too_long_costs_its_message_and_not_the_connection() {
+    let payload = |length: usize| Term::binary(vec![7; length]);
+    // Longer than what is kept of it, shorter, and a little too long.
+    for (max_message, lengths) in [(100_000, [100_000, 2_000_000]), (20, [40, 70_000])] {
+        for flags in [BOTH, Flags::empty()] {
+            let options = ChannelOptions {
+                max_message,
+                ..options(flags)
+            };
+            let mut wire = Vec::new();
+            for length in lengths {
+                wire.extend(in_one_frame(&payload(length), flags));
+                wire.extend([0; 4]);
+            }
+            for step in [7, 1000, 100_000, usize::MAX] {
+                let mut decoder = Decoder::new(&options);
+                let came = feed(&mut decoder, &wire, step).unwrap();
+                let lost: Vec<_> = came
+                    .iter()
+                    .map(|message| (message.control == send(1, 2), message.lost.clone()))
+                    .collect();
+                let longer = |(is_send, lost): &(bool, Option<Lost>), length: usize| {
+                    *is_send
+                        && matches!(lost, Some(Lost::TooLong { length: long, limit })
+                            if *limit == max_message && *long > length && *long < length + 200)
+                };
+                assert_eq!(lost.len(), 2, "{flags}, in steps of {step}");
+                assert!(longer(&lost[0], lengths[0]), "{lost:?}");
+                assert!(longer(&lost[1], lengths[1]), "{lost:?}");
+                // What comes after it is read as if nothing had been.
+                let short = in_one_frame(&Term::NIL, flags);
+                if short.len() - 4 <= max_message {
+                    let next = feed(&mut decoder, &short, step).unwrap();
+                    assert_eq!(next[0].payload, Some(Term::NIL));
+                }
+                assert!(decoder.space().get_ref().capacity() < 300_000);
+            }
+        }
+    }
+}
+
+#[test]
+fn fragments_that_are_too_long_by_themselves_cost_their_message_only() {
+    let options = ChannelOptions {
+        max_message: 1000,
+        max_assembly: 20_000,
+        ..options(BOTH)
+    };
+    let body = in_one_frame(&Term::binary(vec![7; 10]), BOTH).split_off(6);
+    for first in [0, 5000] {
+        let begun = [&body[..], &vec![7; first]].concat();
+        let wire = [
+            fragment(69, 1, 3, &begun),
+            fragment(69, 2, 1, &body),
+            fragment(70, 1, 2, &[7; 30_000]),
+            fragment(70, 1, 1, &[7; 3]),
+            fragment(69, 3, 1, &body),
+        ]
+        .concat();
+        for step in [1, 1000, usize::MAX] {
+            let mut decoder = Decoder::new(&options);
+            let came = feed(&mut decoder, &wire, step).unwrap();
+            let lost: Vec<_> = came.iter().map(|it| it.lost.clone()).collect();
+            let length = first + 30_003;
+            assert!(lost[0].is_none() && lost[2].is_none(), "{lost:?}");
+            assert!(
+                matches!(&lost[1], Some(Lost::TooLong { length: long, .. }) if *long >= length),
+                "{lost:?}"
+            );
+        }
     }
 }
 
