@@ -1,6 +1,9 @@
 //! Distribution over TLS, with nodes that were started with `-proto_dist inet_tls`.
 
+use std::time::Duration;
+
 use rendez::NodeName;
+use rendez::dist::CloseReason;
 use rendez::dist::tls::{Clients, Servers};
 use rendez::dist::{ConnectError, Tls, TlsOptions};
 use rendez::etf::Term;
@@ -311,4 +314,40 @@ async fn a_certificate_with_the_address_of_a_node_as_a_dns_name_is_for_that_node
     let _other = tls_erl("b@127.0.0.1", &epmd, &authority, &papers, STRICT);
     let (_, text) = why(&node, &name("b@127.0.0.1")).await;
     assert!(text.contains("127.0.0.2"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_is_stopped_behind_tls_is_gone_after_the_tick_time() {
+    if !beam_is_installed("a stopped peer behind TLS") {
+        return;
+    }
+    let tick_time = Duration::from_secs(4);
+    let (epmd, authority) = (Epmd::start(), DistAuthority::new("the cluster"));
+    let papers = authority.papers("localhost");
+    let mut beam = tls_erl("a@localhost", &epmd, &authority, &papers, STRICT);
+    beam.eval("net_kernel:set_net_ticktime(4, 0)");
+    let tls = with(trusting(&authority), &papers).build();
+    let builder = builder("rust@localhost", &epmd).tls(tls.expect("options that go together"));
+    let node = builder.tick_time(tick_time).start().await;
+    let node = node.expect("the node starts");
+    let a = name("a@localhost");
+    let connection = node.connect(&a).await.unwrap();
+    beam.signal("STOP");
+    // More than the sockets and TLS take between them, so that something waits to be written and flushed.
+    let to = rendez::node::Dest::registered("nobody", &a).unwrap();
+    let sending = tokio::spawn({
+        let node = node.clone();
+        async move {
+            let message = Term::binary(vec![7; 100_000]);
+            while node.send(&to, message.clone()).await.is_ok() {}
+        }
+    });
+    let reason = tokio::time::timeout(PATIENCE, connection.closed()).await;
+    let reason = reason.expect("the end is noticed");
+    beam.signal("CONT");
+    assert!(
+        matches!(reason, CloseReason::Silent(_) | CloseReason::Stuck(_)),
+        "{reason:?}"
+    );
+    sending.abort();
 }
