@@ -241,7 +241,8 @@ fn erl_dist_takes_the_answer_to_alive_for_the_reply_to_its_challenge() {
     let mut handshake = ServerSideHandshake::new(io, local(), COOKIE);
     block_on(handshake.execute_recv_name()).expect("a name");
     let rest = block_on(handshake.execute_rest(HandshakeStatus::Alive));
-    let error = rest.err().expect("it fails").to_string().to_lowercase();
+    let Err(error) = rest else { panic!("it fails") };
+    let error = error.to_string().to_lowercase();
     assert!(error.contains("challenge_reply"), "{error}");
 }
 

@@ -95,7 +95,7 @@ impl Drop for Process {
 }
 
 /// Takes connections of the sidecar, and answers with whatever there is.
-async fn beam(listener: TcpListener, seed: u64, end: Instant, all: Arc<Mutex<Done>>) {
+async fn beam(listener: TcpListener, seed: u64, all: Arc<Mutex<Done>>) {
     let mut number = 0;
     while let Ok(Ok((stream, _))) = timeout(PATIENCE, listener.accept()).await {
         number += 1;
@@ -120,10 +120,6 @@ async fn beam(listener: TcpListener, seed: u64, end: Instant, all: Arc<Mutex<Don
         all.connections += 1;
         all.bytes += done.bytes;
         all.ended += done.ended;
-        if Instant::now() >= end {
-            // The last one goes on until the sidecar has ended.
-            continue;
-        }
     }
 }
 
@@ -161,7 +157,7 @@ async fn a_sidecar_whose_node_is_hostile_stops_when_it_is_told_to() {
     let log = folder.path().join("log");
     let end = Instant::now() + time;
     let all = Arc::new(Mutex::new(Done::default()));
-    let attacks = tokio::spawn(beam(listener, seed, end, Arc::clone(&all)));
+    let attacks = tokio::spawn(beam(listener, seed, Arc::clone(&all)));
     let mut command = rendez();
     command
         .args(["attach", BEAM, "--config"])
