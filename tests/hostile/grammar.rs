@@ -1112,7 +1112,7 @@ impl Grammar {
     }
 
     /// `REG_SEND` to `name` with a payload that is there already.
-    pub fn to_name(&mut self, name: &str, payload: &[u8]) -> Vec<u8> {
+    pub fn send_to(&mut self, name: &str, payload: &[u8]) -> Vec<u8> {
         let mut control = Vec::new();
         let me = self.own_pid();
         put::tuple(&mut control, 4);

@@ -129,7 +129,7 @@ pub async fn take_back_monitors(target: &Target, count: u32) {
     put::atom(&mut payload, "is_auth");
     put::atom(&mut payload, own);
     let mut grammar = Grammar::new(1, own, &target.name, Vec::new(), Form::Headers);
-    bytes.extend(grammar.to_name("net_kernel", &payload));
+    bytes.extend(grammar.send_to("net_kernel", &payload));
     stream.write_all(&bytes).await.expect("it reads");
     // `yes`, written out or in the header of atoms.
     let mut heard = Vec::new();
@@ -430,7 +430,7 @@ impl Episode {
             let name = *["server", "rex", "pg", "global_name_server"]
                 .get(self.grammar.rng().random_range(0..4_usize))
                 .expect("one of four");
-            let bytes = self.grammar.to_name(name, &payload);
+            let bytes = self.grammar.send_to(name, &payload);
             if Instant::now() >= self.until || !self.write(stream, &bytes).await {
                 return;
             }
