@@ -80,7 +80,7 @@ pub const PROVIDERS: &[Group] = &[
                 name: "ipv6",
                 takes: Takes::Flag,
                 default: Words(
-                    "the family of the own node's host if that is an address, otherwise IPv4 where a name has both",
+                    "the family of the own node's host if that is an address, otherwise both",
                 ),
                 doc: "Whether the nodes are named by IPv6 addresses (true: only AAAA is asked for) or by IPv4 addresses (false: only A).",
                 example: "true",

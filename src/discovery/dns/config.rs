@@ -40,8 +40,8 @@ pub struct DnsConfig {
     /// short (`-sname`).
     pub host_template: Option<String>,
     /// `Some(true)`: IPv6 addresses (AAAA) only. `Some(false)`: IPv4 addresses (A) only. `None`: the
-    /// family of the own node's host if that is an address, or a name made of one (`10-1-2-3.…`), otherwise both. A node has one name: where
-    /// nodes are named by addresses and a name has both A and AAAA records, the IPv4 addresses name them.
+    /// family of the own node's host if that is an address, or a name made of one (`10-1-2-3.…`), otherwise both. A node has one name, so
+    /// asking for both where nodes are named by one makes a second name that nobody has.
     pub ipv6: Option<bool>,
     /// Name servers to ask instead of the system's. The system's search domains still hold.
     pub nameservers: Vec<SocketAddr>,

@@ -369,11 +369,7 @@ impl Dns {
             if let Some(other) = state.ttl {
                 ttl = Some(ttl.map_or(other, |ttl| ttl.min(other)));
             }
-            let only_ipv4 = self.has_both_families(&state.watched.text);
-            found.add(state, |host| {
-                let other = only_ipv4 && host.address.is_some_and(|address| address.is_ipv6());
-                (!other).then(|| self.host_part(host)).flatten()
-            });
+            found.add(state, |host| self.host_part(host));
         }
         let Nodes { nodes, ports } = found;
         // The records of one type can say the same as those of another.
@@ -397,25 +393,6 @@ impl Dns {
                     .collect(),
             }),
         }
-    }
-
-    /// Whether the name has addresses of both families, and nothing says which of them name its nodes. A and AAAA
-    /// records are then two names of one node each, of which a BEAM, whose distribution speaks one family, has one:
-    /// the IPv4 address, unless [`DnsConfig::ipv6`] says otherwise.
-    fn has_both_families(&self, text: &str) -> bool {
-        let by_address = match &self.template {
-            Some(template) => template.needs_address(),
-            None => self.host_type == HostType::Ip,
-        };
-        let states = self.names.iter();
-        let hosts = states
-            .filter(|state| state.watched.text == text)
-            .flat_map(|state| &state.known)
-            .flat_map(|(_, hosts)| hosts);
-        let is_usable_ipv4 = |address: IpAddr| address.is_ipv4() && unusable(address).is_none();
-        by_address
-            && self.families.len() > 1
-            && hosts.filter_map(|host| host.address).any(is_usable_ipv4)
     }
 
     /// What stands after the `@` of the node there.
