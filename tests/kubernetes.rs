@@ -40,7 +40,7 @@ impl Account {
             selector: "app=shop".into(),
             app_name: Some("shop".into()),
             service_account: Some(self.0.path().to_owned()),
-            api_server: Some(server.url()),
+            api_server: Some(server.url().into()),
             ..KubernetesConfig::default()
         }
     }

@@ -74,7 +74,7 @@ ask(Node, Peers) ->
         true ->
             ok = call(Node, application, set_env, [?UNWANTED, node(), true]),
             Unwanted = [Who || {Who, true} <- call(Node, application, get_all_env, [?UNWANTED])],
-            case with_rendez(Peers -- Unwanted) of
+            case with_rendez(voters(Node, Peers) -- Unwanted) of
                 [] ->
                     ok = call(Node, application, set_env, [?LEFT, Node, node()]),
                     lists:foreach(fun(Who) -> call(Node, application, unset_env, [?UNWANTED, Who]) end, Unwanted),
@@ -88,6 +88,14 @@ ask(Node, Peers) ->
             end;
         false ->
             {error, <<"it runs an OTP before 25.1, which cannot leave without harm to others">>}
+    end.
+
+%% Whoever is connected and named. Where nobody is, as when a provider says for a time that there is no node at all, all
+%% others are asked: no node takes a cluster apart alone.
+voters(Node, Peers) ->
+    case lists:filter(fun is_connected/1, Peers) of
+        [] -> nodes() -- [Node];
+        Voters -> Voters
     end.
 
 %% Whether `global' on a node tells others when a connection of its is lost, so that they cut connections too.

@@ -24,6 +24,7 @@ all() ->
      a_removed_node_leaves_and_no_one_who_stays_loses_a_connection,
      a_node_that_leaves_is_not_connected_again_and_harms_no_one,
      a_removed_node_that_hangs_is_left_alone,
+     a_source_that_names_no_one_for_a_time_takes_no_cluster_apart,
      a_node_that_said_goodbye_stays_away_when_the_cluster_begins_anew,
      without_reconnection_a_lost_node_stays_lost,
      a_node_that_goes_on_under_another_name,
@@ -550,6 +551,24 @@ a_removed_node_that_hangs_is_left_alone(Config) ->
         lists:foreach(fun(Peer) -> until_connected(Peer, 3) end, Stayers),
         unharmed(Stayers)
     end).
+
+%% The provider of one node says for a time that there is no node at all, those of all others name everyone.
+a_source_that_names_no_one_for_a_time_takes_no_cluster_apart(Config) ->
+    with_mesh(Config, fun(A, Stayers) ->
+        say(A, []),
+        rendez_peers:until(fun() -> rpc(A, all_wanted, []) end),
+        say(A, ?MESH),
+        rendez_peers:until(fun() ->
+            map_get(removing, rendez_peers:call(A, rendez, status, [rendez])) =:= #{}
+        end),
+        until_connected(A, 4),
+        ?assertEqual([], lists:append([rpc(Peer, downs, []) || Peer <- [A | Stayers]]))
+    end).
+
+%% On the peer: whether all others were asked to leave, and others want each of them.
+all_wanted() ->
+    #{removing := Removing} = rendez:status(rendez),
+    length([wanted || {_, Why} <- maps:to_list(Removing), string:find(Why, "did not remove it") =/= nomatch]) =:= length(?STAY).
 
 %% On the peer: whether the node that goes could not be asked.
 removal_failed() ->

@@ -24,7 +24,8 @@ const LOOKING: Duration = Duration::from_secs(10);
 /// Has a node leave that is no longer named. `Node` is that one, `Peers` are the connected nodes that are named.
 ///
 /// `erpc` connects to a node that is not connected, and so would bring back the one that has just left: each call
-/// looks for a connection first.
+/// looks for a connection first. Where no node that is connected is named, as when a provider says for a time that there
+/// is none at all, all others are asked: no node takes a cluster apart alone.
 const REMOVE: &str = "
 begin
     Connected = fun(At) -> lists:member(At, [node() | nodes(connected)]) end,
@@ -66,7 +67,10 @@ begin
                             true ->
                                 ok = Call(Node, application, set_env, [rendez_unwanted, node(), true]),
                                 Unwanted = [By || {By, true} <- Call(Node, application, get_all_env, [rendez_unwanted])],
-                                Voters = lists:filter(Connected, Peers -- Unwanted),
+                                Voters = case lists:filter(Connected, Peers) of
+                                    [] -> nodes() -- [Node];
+                                    Named -> Named
+                                end -- Unwanted,
                                 Votes = lists:zip3(Voters, Answers(rendez_sup, Voters), Answers(rendez_sidecar, Voters)),
                                 Wanted = [By || {By, Sup, Sidecar} <- Votes, HasSay(Sup) orelse HasSay(Sidecar)],
                                 Unknown = [By || {By, Sup, Sidecar} <- Votes, Silent(Sup) orelse Silent(Sidecar)],

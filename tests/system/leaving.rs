@@ -67,9 +67,11 @@ struct Attached {
 
 impl Attached {
     async fn start(name: &str, epmd: &Epmd, path: PathBuf) -> Self {
-        let mut policy = Policy::default();
-        policy.on_removed = OnRemoved::Disconnect {
-            grace: Duration::ZERO,
+        let policy = Policy {
+            on_removed: OnRemoved::Disconnect {
+                grace: Duration::ZERO,
+            },
+            ..Policy::default()
         };
         let options = AttachOptions {
             epmd_port: epmd.port,
