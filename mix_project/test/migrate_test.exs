@@ -132,8 +132,8 @@ defmodule Rendez.MigrateTest do
                service_name: "shop",
                cluster_domain: "corp.local"
              ] ++ @at_once},
-            {"Rancher", ~s([node_basename: "shop", stack: "front"]),
-             [via: :rancher, app_name: "shop"] ++ @at_once ++ [stack: "front"]}
+            {"Rancher", ~s([node_basename: "shop", stack: "front", service: "api"]),
+             [via: :rancher, app_name: "shop"] ++ @at_once ++ [stack: "front", service: "api"]}
           ] do
         page = topology(strategy, config)
         assert configured(page) == expected, page

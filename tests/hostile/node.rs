@@ -231,8 +231,9 @@ async fn good(node: Node, victim: NodeName, end: Instant) -> Vec<Duration> {
         let asked = node.call_server(server, Term::Int(number), PATIENCE).await;
         match asked {
             Ok(answer) => assert_eq!(answer, Term::Int(number)),
-            // Whoever knows the cookie may end any process, and this one was: it is begun again.
-            Err(rendez::node::CallError::Exited(_)) => {}
+            // Whoever knows the cookie may end any process, and this one was: it is begun again. The reason may be a
+            // `noconnection` that they chose; whether the connection ended is asked at the end.
+            Err(rendez::node::CallError::Exited(_) | rendez::node::CallError::NodeDown { .. }) => {}
             Err(error) => panic!("{error}"),
         }
         took.push(begun.elapsed());

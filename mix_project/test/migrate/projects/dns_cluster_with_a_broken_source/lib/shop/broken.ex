@@ -1,4 +1,4 @@
 defmodule Shop.Broken do
   @key "hush-key"
-  def key(, do: @key
+  def key, do: @key 7 8
 end
