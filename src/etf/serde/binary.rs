@@ -1,5 +1,5 @@
 //! Bytes as a binary, where serde would make a list or a tuple of numbers of them: for `Vec<u8>`, `[u8; N]`,
-//! `Box<[u8]>`, `Arc<[u8]>`, [`Bytes`](bytes::Bytes), and `Option`s of these, which are `nil` or `undefined` where there are
+//! `Box<[u8]>`, `Arc<[u8]>`, [`Bytes`], and `Option`s of these, which are `nil` or `undefined` where there are
 //! none.
 //!
 //! ```
