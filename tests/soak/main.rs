@@ -413,7 +413,7 @@ impl Soak<'_> {
     /// Takes samples of all processes, and looks whether they are all there.
     fn look_after(&mut self) {
         let mut processes = vec![(
-            "the soak itself".to_owned(),
+            resources::OURS.to_owned(),
             std::process::id(),
             String::new(),
         )];
