@@ -86,13 +86,12 @@ reach(Node, Given) ->
 answers(#{node := Node, address := Address, port := Port, family := Family, given := Given}) ->
     case proto_dist(Given) of
         Proto when Proto =:= "inet_tcp"; Proto =:= "inet6_tcp" ->
-            Options = [Family, binary, {packet, 2}, {active, false}, {nodelay, true}],
             Until = until(Given, ?ANSWER_MS),
-            case gen_tcp:connect(Address, Port, Options, limit(Until, ?ANSWER_MS)) of
+            case open(Address, Port, Family, limit(Until, ?ANSWER_MS)) of
                 {ok, Socket} ->
                     [_, Host] = string:split(atom_to_list(own(Given)), "@"),
                     Name = unicode:characters_to_binary(["rendez-probe@", Host]),
-                    _ = gen_tcp:send(Socket, <<$N, ?FLAGS:64, 1:32, (byte_size(Name)):16, Name/binary>>),
+                    _ = gen_tcp:send(Socket, send_name(Name)),
                     Answer = gen_tcp:recv(Socket, 0, limit(Until, ?ANSWER_MS)),
                     ok = gen_tcp:close(Socket),
                     case Answer of
@@ -418,8 +417,7 @@ epmd_port() ->
 node_port(Node, #{address := Address, port := Port, family := Family}, Circumstances, Until) ->
     Proto = proto_dist(Circumstances),
     Where = [Node, show(Address), Port],
-    Options = [Family, binary, {packet, 2}, {active, false}, {nodelay, true}],
-    case gen_tcp:connect(Address, Port, Options, step(Until)) of
+    case open(Address, Port, Family, step(Until)) of
         {ok, Socket} ->
             try
                 case Proto of
@@ -441,13 +439,19 @@ node_port(Node, #{address := Address, port := Port, family := Family}, Circumsta
                                  "open these ports", Where ++ [posix(Reason)])
     end.
 
+%% Opens a connection to the distribution port of a node.
+open(Address, Port, Family, Timeout) ->
+    gen_tcp:connect(Address, Port, [Family, binary, {packet, 2}, {active, false}, {nodelay, true}], Timeout).
+
+%% The first packet of the handshake, with the creation 1.
+send_name(Name) -> <<$N, ?FLAGS:64, 1:32, (byte_size(Name)):16, Name/binary>>.
+
 %% The handshake as we would do it, up to the answer to our proof.
 -spec handshake(gen_tcp:socket(), [term()], node(), map(), integer()) -> no_return().
 handshake(Socket, Where, Node, Circumstances, Until) ->
     Own = own(Circumstances),
     Name = atom_to_binary(Own),
-    Creation = 1,
-    ok = send(Socket, <<$N, ?FLAGS:64, Creation:32, (byte_size(Name)):16, Name/binary>>, Where),
+    ok = send(Socket, send_name(Name), Where),
     case recv(Socket, Until) of
         {ok, <<"sok", _/binary>>} -> ok;
         {ok, <<"snamed:", _/binary>>} -> ok;

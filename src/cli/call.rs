@@ -6,11 +6,9 @@ use clap::Args;
 use rendez::NodeName;
 use rendez::etf::Term;
 
-use super::cookie::CookieArgs;
 use super::output::{Failure, Output};
-use super::port::PortArgs;
-use super::tls::TlsArgs;
-use super::{peer, term_json};
+use super::peer::{self, PeerArgs};
+use super::term_json;
 
 /// Call a function on a node and print what it returns
 ///
@@ -42,11 +40,7 @@ pub struct Call {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
-    port: PortArgs,
-    #[command(flatten)]
-    cookie: CookieArgs,
-    #[command(flatten)]
-    tls: TlsArgs,
+    peer: PeerArgs,
 }
 
 impl Call {
@@ -69,15 +63,7 @@ impl Call {
                 ));
             }
         }
-        let port = self.port.find()?;
-        let node = peer::start(
-            &self.node,
-            self.cookie.find()?,
-            self.tls.find()?,
-            port,
-            self.timeout,
-        )
-        .await?;
+        let node = self.peer.start(&self.node, self.timeout).await?;
         let answered = node
             .call(
                 &self.node,

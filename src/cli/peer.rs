@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::Args;
 use rendez::config::duration;
 use rendez::dist::{ConnectError, DEFAULT_SETUP_TIME, Tls};
 use rendez::epmd::{EpmdError, port_from_env};
@@ -9,13 +10,34 @@ use rendez::node::{CallError, Node, Registration, StartError};
 use rendez::sidecar::own_name;
 use rendez::{NodeName, Secret};
 
+use super::cookie::CookieArgs;
 use super::output::{Failure, print_error};
+use super::port::PortArgs;
+use super::tls::TlsArgs;
 
-/// Starts a hidden node that no EPMD knows, with a name that goes with the peer's.
-///
-/// With a port EPMD is not asked where the peer listens. `within` is how long the whole may take: connecting has to end a
-/// little earlier, since its error says more than that there was no answer.
-pub async fn start(
+/// How to reach a node.
+#[derive(Debug, Args)]
+pub struct PeerArgs {
+    #[command(flatten)]
+    port: PortArgs,
+    #[command(flatten)]
+    cookie: CookieArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
+}
+
+impl PeerArgs {
+    /// Starts a hidden node that is not registered with EPMD, with a name of the same kind as the peer's.
+    ///
+    /// With a port EPMD is not asked where the peer listens. `within` is how long the whole may take: connecting must end a
+    /// little earlier, since its error says more than that there was no answer.
+    pub async fn start(&self, peer: &NodeName, within: Duration) -> Result<Node, Failure> {
+        let (port, cookie, tls) = (self.port.find()?, self.cookie.find()?, self.tls.find()?);
+        start(peer, cookie, tls, port, within).await
+    }
+}
+
+async fn start(
     peer: &NodeName,
     cookie: Secret,
     tls: Option<Tls>,

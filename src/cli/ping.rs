@@ -6,11 +6,8 @@ use clap::Args;
 use rendez::NodeName;
 use serde_json::json;
 
-use super::cookie::CookieArgs;
 use super::output::{Failure, Output};
-use super::peer;
-use super::port::PortArgs;
-use super::tls::TlsArgs;
+use super::peer::{self, PeerArgs};
 
 /// Connect to a node as a hidden node and ask whether it is there
 ///
@@ -33,25 +30,13 @@ pub struct Ping {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
-    port: PortArgs,
-    #[command(flatten)]
-    cookie: CookieArgs,
-    #[command(flatten)]
-    tls: TlsArgs,
+    peer: PeerArgs,
 }
 
 impl Ping {
     /// Does it.
     pub async fn run(self, output: &Output) -> Result<(), Failure> {
-        let port = self.port.find()?;
-        let node = peer::start(
-            &self.node,
-            self.cookie.find()?,
-            self.tls.find()?,
-            port,
-            self.timeout,
-        )
-        .await?;
+        let node = self.peer.start(&self.node, self.timeout).await?;
         let answered = node.ping(&self.node, self.timeout).await;
         node.stop().await;
         let ms = answered.map_err(peer::failure)?.as_secs_f64() * 1000.0;

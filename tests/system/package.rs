@@ -34,12 +34,7 @@ pub fn erl(name: &str) -> BeamOptions {
 
 /// An `iex --name` node that has the Elixir package in its path.
 pub fn iex(name: &str) -> BeamOptions {
-    iex_in(elixir_ebin().trim_end_matches('/').as_ref(), name)
-}
-
-/// An `iex --name` node that has this folder of compiled modules in its path.
-pub fn iex_in(ebin: &std::path::Path, name: &str) -> BeamOptions {
-    BeamOptions::iex(name).path(ebin)
+    BeamOptions::iex(name).path(elixir_ebin().trim_end_matches('/'))
 }
 
 /// Configures the application on a running node, as `sys.config` or `config.exs` would, and starts it.

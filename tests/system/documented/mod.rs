@@ -7,12 +7,12 @@ mod blocks;
 mod kubernetes;
 mod shell;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::package::iex_in;
+use crate::package::iex;
 use crate::support::authority::DistAuthority;
 use crate::support::{Beam, Epmd, Lan, beam_is_installed, free_tcp_port};
 use blocks::{Block, blocks};
@@ -111,24 +111,6 @@ fn of(kind: Kind) -> Vec<Block> {
     found
 }
 
-/// The Elixir package with a native library that has every provider, laid out as an application's folder.
-fn package_with_everything(folder: &Path) -> PathBuf {
-    let variable = |name: &str| {
-        std::env::var_os(name)
-            .unwrap_or_else(|| panic!("{name}: run scripts/test system, which builds the packages"))
-    };
-    let package = folder.join("rendez");
-    std::fs::create_dir_all(package.join("priv")).expect("a folder");
-    std::os::unix::fs::symlink(variable("RENDEZ_TEST_ELIXIR_EBIN"), package.join("ebin"))
-        .expect("a link");
-    std::fs::copy(
-        variable("RENDEZ_TEST_NIF_WITH_ALL"),
-        package.join("priv/rendez_nif.so"),
-    )
-    .expect("the library");
-    package.join("ebin")
-}
-
 #[test]
 #[ignore = "needs the built packages: run scripts/test system"]
 fn every_elixir_and_erlang_block_starts() {
@@ -143,10 +125,9 @@ fn every_elixir_and_erlang_block_starts() {
     let Some(lan) = Lan::new(1, what) else {
         return;
     };
-    let folder = tempfile::tempdir().expect("a folder");
-    let ebin = package_with_everything(folder.path());
     let epmd = Epmd::start_on(free_tcp_port(), &lan.enter(1));
-    let options = iex_in(&ebin, &format!("myapp@{}", lan.address(1))).within(&lan.enter(1));
+    // The library has every provider: `build_library` in scripts/test.
+    let options = iex(&format!("myapp@{}", lan.address(1))).within(&lan.enter(1));
     let mut node = Beam::start(&epmd, &options);
     // The levels of what fails to find anybody are no matter here.
     node.eval("logger:set_primary_config(level, error)");
