@@ -33,7 +33,7 @@ impl Unconnected {
 impl fmt::Display for Unconnected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_slice() {
-            // Whoever prints this has named the only address.
+            // The caller's message names the only address.
             [(_, error)] => write!(f, "{error}"),
             failures => {
                 for (number, (address, error)) in failures.iter().enumerate() {
@@ -63,7 +63,7 @@ pub(crate) async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, Uncon
         let outcome = if addresses.len() == 0 {
             attempts.join_next().await
         } else {
-            // Silence is no failure: the attempt goes on beside the next one.
+            // Silence is not a failure: this attempt continues beside the next one.
             timeout(NEXT_ADDRESS, attempts.join_next())
                 .await
                 .unwrap_or(None)

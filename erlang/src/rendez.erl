@@ -127,10 +127,10 @@ refresh(Cluster) ->
 -spec leave() -> ok.
 leave() -> leave(rendez).
 
-%% @doc Says goodbye to all nodes and ends the connections to them, without harm to those that stay.
+%% @doc Says goodbye to all nodes and ends the connections to them. Connections between other nodes stay.
 %%
 %% The providers say goodbye, and so does this node to each connected one, so that Rendez there does not connect
-%% to it again until a provider names it anew. This node connects to nobody until another node connects to it or
+%% to it again until a provider names it anew. This node connects to no node until another node connects to it or
 %% {@link refresh/1} is called. May take some seconds. `status' says `left => true' meanwhile.
 %%
 %% All connections end, those of other clusters of this node among them: OTP knows no other way that is safe.

@@ -56,7 +56,7 @@
                 up = #{} :: #{node() => visible | hidden},
                 %% The nodes that no provider names any longer and `on_removed' has ended, or would.
                 removed = #{} :: #{binary() => {node(), left | gone | undefined | {done, term()}}},
-                %% Those of them that are to be asked again when what is under way ends: something has changed since.
+                %% Nodes of `removed' that must be asked again when the current request ends: their naming has changed since.
                 again = #{} :: #{binary() => true},
                 %% The nodes whose connection ended, and when.
                 lost = #{} :: #{node() => Lost :: integer()},
@@ -172,7 +172,7 @@ init(#{name := Name} = Config) ->
                      "(iex --name, RELEASE_DISTRIBUTION=name). Clustering begins when it becomes alive", [], State)}
     end.
 
-%% Nobody misses peers where none are looked for, or in the tests of a project.
+%% A missing name matters only if the cluster looks for peers, and not in the tests of a project.
 not_alive_level(#{native := #{via := Via}}) ->
     OnlySelf = lists:all(fun(Entry) -> element(1, to_pair(Entry)) =:= self end, Via),
     case OnlySelf orelse is_mix_test() of

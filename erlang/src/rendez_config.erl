@@ -35,7 +35,7 @@
 %% What the application's environment holds besides options: what OTP puts there, and what the build of
 %% the native library reads (`features', in config.exs).
 -define(NOT_OPTIONS, [included_applications, features]).
-%% What says that there is to be no cluster, or no provider.
+%% The values that turn a cluster or a provider off.
 -define(IS_OFF(Term), (Term =:= nil orelse Term =:= undefined orelse Term =:= ignore)).
 %% What a module's options mean to whoever runs it.
 -define(POLLER, [interval, timeout, serves]).
@@ -74,7 +74,7 @@ mistake(Stack) ->
     text("the options cannot be read, which is a mistake in Rendez; please report this: ~0tp",
          [rendez_secret:without_arguments(Stack)]).
 
-%% A cluster whose options are nothing on purpose is none.
+%% Options that turn a cluster off give an empty list: the cluster is not started.
 list(Nothing) when ?IS_OFF(Nothing) -> [];
 list(List) when is_list(List) ->
     proper(List, "clusters"),
@@ -394,10 +394,10 @@ show_module(Module) when is_binary(Module) ->
     end;
 show_module(Module) -> show_module(atom_to_binary(Module)).
 
-%% The value of an option that is no secret.
+%% Formats the value of an option that is not a secret.
 show(Term) -> io_lib:format("~0tP", [Term, 12]).
 
-%% Of a value that may be, or may hold, a secret.
+%% Describes a value that may be a secret, or contain one, by its type alone.
 kind_of(Term) when is_integer(Term) -> "a whole number";
 kind_of(Term) when is_float(Term) -> "a number";
 kind_of(Term) when is_atom(Term) -> "an atom";

@@ -8,8 +8,8 @@
 %% What the log says, how loudly and how often, the native side decides: `src/cluster/report'. This module writes
 %% the lines that it is given, and those that the cluster's process has of its own. Their metadata: `application'
 %% (`rendez'), `cluster', `event', and, where the line has them, `node', `provider', `reason', `attempts', `retry_in_ms',
-%% `after_ms' and `count'. They have no domain: OTP's default handler drops every domain but its own, so that nobody
-%% would see them.
+%% `after_ms' and `count'. They have no domain: OTP's default handler drops every domain but its own, so the
+%% lines would not be shown.
 -module(rendez_events).
 
 -export([new/1, from_native/2, publish/3, line/3, log/5]).
@@ -87,7 +87,7 @@ line(Level, #{message := Message} = Info, State) ->
     end,
     write(Level, Message, Meta, State).
 
-%% An atom where there is one; a name that nobody connected to is a binary.
+%% An atom if the name has one, a binary otherwise: no node of that name was ever connected.
 existing(Name) ->
     try binary_to_existing_atom(Name)
     catch error:badarg -> Name

@@ -2,7 +2,7 @@
 %%
 %% Since OTP 25 `global' prevents overlapping partitions: where one node disconnects another with
 %% `erlang:disconnect_node/1', `global' on both tells all others, and these cut connections between nodes that
-%% stay. `global:disconnect/0', called on the node that is to go, is the way that harms nobody. So a node that
+%% stay. `global:disconnect/0', called on the leaving node, ends no other connection. So a node that
 %% no provider names any longer is not cut off: it is asked to leave, and only when no node that stays wants it.
 %%
 %% What the nodes agree on is kept in their application environments, and nothing but OTP's own functions is
@@ -28,18 +28,18 @@
 %% How many clusters are remembered that were told of a goodbye.
 -define(TOLD, 8).
 
--type removal() :: left                                    %% It was asked to leave, and did.
-                 | gone                                    %% There is no connection to it.
-                 | named                                   %% A provider names it again.
-                 | {wanted_by, [node()]}                   %% These nodes did not remove it, or not yet.
-                 | {error, Message :: binary()}.           %% It cannot be asked; its connection is left alone.
+-type removal() :: left                                    %% The node was asked to leave and left.
+                 | gone                                    %% The node is not connected.
+                 | named                                   %% A provider names the node again.
+                 | {wanted_by, [node()]}                   %% These nodes have not removed it, or not yet.
+                 | {error, Message :: binary()}.           %% The node cannot be asked; its connection stays.
 -export_type([removal/0]).
 
-%% @doc Has a node leave that is no longer named, if all of the `Peers' want it no longer: the connected nodes
-%% that are named. May take some seconds.
+%% @doc Asks a node that no provider names any longer to leave, unless one of the `Peers' still wants it. `Peers' are
+%% the connected nodes that are named. May take some seconds.
 %%
-%% A node that does not answer is left alone: its connection ends by `net_ticktime', which harms nobody, and to
-%% cut it from this side alone is what does the harm.
+%% The connection to a node that does not answer stays until `net_ticktime' ends it. Closing it from this side would make
+%% `global' end connections between other nodes.
 -spec remove(node(), Peers :: [node()]) -> removal().
 remove(Node, Peers) ->
     Here = is_connected(Node),
@@ -90,8 +90,8 @@ ask(Node, Peers) ->
             {error, <<"it runs an OTP before 25.1, which cannot leave without harm to others">>}
     end.
 
-%% Whoever is connected and named. Where nobody is, as when a provider says for a time that there is no node at all, all
-%% others are asked: no node takes a cluster apart alone.
+%% The nodes that vote on a removal: the connected nodes that are named. If there are none, for example because the answer of
+%% a provider was empty, all other connected nodes vote, so that one node alone cannot remove the others.
 voters(Node, Peers) ->
     case lists:filter(fun is_connected/1, Peers) of
         [] -> nodes() -- [Node];
@@ -109,9 +109,8 @@ part(Node) ->
     _ = erlang:disconnect_node(Node),
     left.
 
-%% Those that have a say. A node has none that runs no Rendez and has no sidecar, or is no BEAM.
-with_rendez(Nodes) ->
-    Voters = lists:filter(fun is_connected/1, Nodes),
+%% The nodes among `Voters' that run Rendez or have a sidecar. The others do not vote, nor does a node that is not a BEAM.
+with_rendez(Voters) ->
     Answers = [erpc:multicall(Voters, erlang, whereis, [Name], ?CALL_MS) || Name <- [rendez_sup, rendez_sidecar]],
     Votes = lists:append([lists:zip(Voters, Some) || Some <- Answers]),
     case lists:usort([Node || {Node, {ok, Pid}} <- Votes, is_pid(Pid)]) of
@@ -172,7 +171,7 @@ may_connect(Node, Session) ->
 because(By) when By =:= node() -> <<"it was asked to by its own application">>;
 because(By) -> text("~ts removed it", [By]).
 
-%% @doc Notes that a node is connected: whoever connects to a node that left wants it back. Says whether this
+%% @doc Records that a node is connected: a node that connects to one that left wants it back. Returns whether this
 %% node had left until now.
 -spec is_up(node()) -> boolean().
 is_up(Node) ->

@@ -119,7 +119,7 @@ is_provider(_Word) -> ?NOT_LOADED.
 -spec cluster_options() -> [atom()].
 cluster_options() -> ?NOT_LOADED.
 
-%% @doc The options, of a cluster and of its providers, whose values are no secrets. Of all others nothing must be shown.
+%% @doc The options of a cluster and of its providers whose values are not secret. The value of any other option must not be shown.
 -spec public_options() -> [atom()].
 public_options() -> ?NOT_LOADED.
 

@@ -22,7 +22,7 @@
 -define(OURS, [name]).
 %% What replaces a secret in a text.
 -define(HIDDEN, <<"...">>).
-%% A shorter text is in every message, and is no secret.
+%% Shorter texts are not searched for: they occur in every message.
 -define(SHORTEST, 3).
 %% How deep and how wide a term is searched. Messages show no more of one.
 -define(DEEPEST, 14).
@@ -97,7 +97,7 @@ clusters([Options | Rest]) -> [seal(Options) | clusters(Rest)];
 clusters([]) -> [];
 clusters(Other) -> close(Other).
 
-%% A map with its values sealed one by one, or as a whole where one of its keys is no name.
+%% Seals the values of a map one by one, or the whole map if one of its keys is not a name.
 values(Seal, Map) ->
     Entries = [Seal(Entry) || Entry <- maps:to_list(Map)],
     case [Entry || {_, _} = Entry <- Entries] of

@@ -470,11 +470,11 @@ downs() ->
     downs ! {downs, self()},
     receive {downs, Downs} -> Downs after 5000 -> error(no_watch) end.
 
-%% The node that went was lost once, and nobody else was.
+%% The node that left was lost once, and no other node was lost.
 unharmed(Stayers) ->
     lists:foreach(fun(Peer) -> ?assertEqual(['a@127.0.0.1'], rpc(Peer, downs, [])) end, Stayers).
 
-%% Nobody else was lost. `global' may have cut off the node that came back while it still told of its going.
+%% No other node was lost. `global' may have cut off the node that came back while it still told of its going.
 unharmed_by_its_return(Stayers) ->
     lists:foreach(fun(Peer) -> ?assertEqual(['a@127.0.0.1'], lists:usort(rpc(Peer, downs, []))) end, Stayers).
 
@@ -552,7 +552,7 @@ a_removed_node_that_hangs_is_left_alone(Config) ->
         unharmed(Stayers)
     end).
 
-%% The provider of one node says for a time that there is no node at all, those of all others name everyone.
+%% The provider of one node answers with an empty list for a time. The providers of all other nodes name all nodes.
 a_source_that_names_no_one_for_a_time_takes_no_cluster_apart(Config) ->
     with_mesh(Config, fun(A, Stayers) ->
         say(A, []),

@@ -165,10 +165,10 @@ defmodule Rendez do
   def refresh(cluster \\ @default), do: :rendez.refresh(cluster)
 
   @doc """
-  Says goodbye to all nodes and ends the connections to them, without harm to those that stay.
+  Says goodbye to all nodes and ends the connections to them. Connections between other nodes stay.
 
   The providers say goodbye, and so does this node to each connected one, so that Rendez there does not connect to it again
-  until a provider names it anew. This node connects to nobody until another node connects to it or `refresh/1` is called;
+  until a provider names it anew. This node connects to no node until another node connects to it or `refresh/1` is called;
   the status says `left: true` meanwhile. May take some seconds.
 
   All connections end, those of other clusters of this node among them: OTP knows no other way that is safe.

@@ -263,7 +263,7 @@ async fn ask(port: u16, request: &Request) -> io::Result<Vec<u8>> {
 async fn run_server(config: ServerConfig) -> ExitCode {
     let server = match Server::bind(config) {
         Ok(server) => server,
-        // Whoever starts an EPMD to be sure that there is one has what it wanted.
+        // A caller that starts an EPMD to be sure that one runs has what it wanted.
         Err(error @ BindError::InUse(_)) => {
             tracing::info!("{error}");
             return ExitCode::SUCCESS;
@@ -271,7 +271,7 @@ async fn run_server(config: ServerConfig) -> ExitCode {
         Err(error) => return failed(&error.to_string()),
     };
     if std::env::var_os(DETACHED).is_some() {
-        // Whoever waits for it may be gone, which is no matter to the nodes.
+        // The process that waits for it may be gone. The nodes are not affected.
         let _ = writeln!(io::stdout(), "{LISTENS}");
         leave_the_session();
     }
@@ -311,7 +311,7 @@ fn detach(words: &[String]) -> ExitCode {
     }
 }
 
-/// A session of its own, in no folder that somebody might want to unmount.
+/// Starts a session of its own in the root folder, so that other file systems can be unmounted.
 fn leave_the_session() {
     if let Err(error) = rustix::process::setsid() {
         tracing::debug!(%error, "stays in its session");

@@ -106,7 +106,7 @@ pub fn start(args: &LogArgs, default: &str) -> Result<(), Failure> {
         }
         _ => filter,
     };
-    // The signer traces what it signs, and with it session tokens: nobody can want that.
+    // The signer traces what it signs, including session tokens. These must not get into the log.
     let filter = match "aws_sigv4=info".parse() {
         Ok(quiet) => filter.add_directive(quiet),
         Err(_) => filter,

@@ -456,7 +456,7 @@ fn is_word(text: &str) -> bool {
 /// What `via` is where there is to be no cluster; `nil` and `undefined` say the same.
 pub(super) const IGNORE: &str = "ignore";
 
-/// Whether what stands in place of a provider's options says that there is to be no such provider.
+/// Whether the value in place of a provider's options turns the provider off.
 fn is_off(options: &Value) -> bool {
     options.is_absent() || options.text().is_some_and(|text| text.trim() == IGNORE)
 }
@@ -545,8 +545,7 @@ fn spelling(name: &str, groups: &[&'static Group]) -> String {
 /// Layers put together: the providers, each with its options, and the cluster's.
 pub(super) struct Merged {
     pub chosen: Vec<Chosen>,
-    /// Which providers the highest layer that says anything about them leaves out, or that it says that there is to be
-    /// no cluster.
+    /// The providers that the highest layer with an entry for them turns off, or that this layer turns the cluster off.
     pub off: Vec<String>,
     pub cluster: Vec<Entry>,
     pub place: Place,

@@ -765,9 +765,10 @@ fn snake_case(module: &str) -> Option<String> {
     Some(snake)
 }
 
-/// The names of the options that are no secrets: of all that take one of that name, none [is](Takes::is_secret).
+/// The names of the options whose values are not secret. A name that several providers use is in the list only if none of
+/// these options [is secret](Takes::is_secret).
 ///
-/// What is secret is said here, by what an option takes, and nowhere else.
+/// Whether an option is secret follows from the kind of value it takes, and is defined nowhere else.
 pub fn public() -> impl Iterator<Item = &'static str> {
     let all = || {
         let of_providers = PROVIDERS.iter().flat_map(|group| group.options);

@@ -39,14 +39,14 @@ pub(super) fn empty_text(place: &Place) -> String {
 
 /// How the one who gave nothing can say that he means it.
 pub(super) fn off_switch(place: &Place) -> &'static str {
-    // A command that was told to look is to look: only a configuration can say that there is no cluster.
+    // A command that was asked to look must look: only a configuration can turn the cluster off.
     match place {
         Place::Tree(_) => "; to start without a cluster, give nil or :ignore",
         _ => "",
     }
 }
 
-/// Whether it is an empty text where one is needed. Erlang's is the empty list; a list of nodes may have nobody in it.
+/// Whether the value is an empty text where a text is needed. In Erlang an empty text is the empty list; a list of nodes may be empty.
 fn is_blank(value: &Value, takes: Takes) -> bool {
     match value {
         Value::Text(text) => text.trim().is_empty(),

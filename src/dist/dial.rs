@@ -106,7 +106,7 @@ pub async fn dial_for_name(
 /// see what it lost.
 ///
 /// # Errors
-/// See [`ConnectError`]; what the handshake would say is none.
+/// See [`ConnectError`]; an answer to the handshake, whatever it says, is not an error here.
 pub(crate) async fn until_awake(
     own: &Identity,
     peer: &NodeName,

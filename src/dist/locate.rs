@@ -13,8 +13,8 @@ use crate::name::NodeName;
 /// Where a node listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located {
-    /// The addresses of its host with its port, in the order in which they are to be tried: the one first at which EPMD
-    /// answered.
+    /// The addresses of its host with its port, in the order in which they must be tried. The address at which EPMD
+    /// answered comes first.
     pub addresses: Vec<SocketAddr>,
     /// The version of the protocol that it speaks, as far as EPMD knows.
     pub version: Version,

@@ -208,7 +208,7 @@ impl Server {
                         }
                     });
                 }
-                // They accept for ever, so one that ended has panicked, and nobody would be heard there any more.
+                // These tasks accept without end. One that ended has panicked, and its address would accept no connection.
                 Some(_) = accepting.join_next() => return Ended::Broken,
                 Some(_) = serving.join_next() => {}
             }

@@ -17,7 +17,7 @@ use super::term::{BitString, Export, Fun, ImproperList, Pid, Port, Reference, Te
 /// How much a decoder may spend on what it is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// How deep terms may be nested. Whoever drops a term takes up to 160 bytes of its thread's stack for each level;
+    /// How deep terms may be nested. Dropping a term takes up to 160 bytes of the thread's stack for each level;
     /// nothing else that this crate does with terms needs more stack for deeper ones.
     pub depth: u16,
     /// Bytes of memory that decoding may reserve, whatever the size of the input.

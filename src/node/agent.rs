@@ -201,7 +201,7 @@ fn handle(
     received: Received,
     bytes: usize,
 ) {
-    // One question that nobody thought of does not leave all others without an answer.
+    // A panic in one request must not stop the service.
     let handled = catch_unwind(AssertUnwindSafe(|| handler(shared, received, bytes)));
     if let Err(panic) = handled {
         tracing::error!("a service panicked: {}", crate::panics::words(&*panic));

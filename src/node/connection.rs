@@ -94,7 +94,7 @@ impl Connection {
     /// Ends the connection, once what waits has been written. [`Connection::closed`] says when it has ended.
     ///
     /// For a visible node this is a loss that `global` on both sides tells to others: see [`Node::disconnect`], which
-    /// harms nobody.
+    /// ends no other connection.
     ///
     /// [`Node::disconnect`]: super::Node::disconnect
     pub fn close(&self, reason: CloseReason) {

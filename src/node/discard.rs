@@ -1,4 +1,4 @@
-//! Dropping messages that nobody has a use for.
+//! Drops messages that have no receiver.
 
 use tokio::runtime::Handle;
 

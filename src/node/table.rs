@@ -39,7 +39,7 @@ pub(super) struct Table {
     names: Mutex<Names>,
     /// Changes whenever a connection came to be.
     came: watch::Sender<()>,
-    /// The nodes whose connection was lost, and that there is none to since.
+    /// The nodes whose connection was lost and that have not been connected since.
     lost: Mutex<HashSet<NodeName>>,
     /// The most connections.
     most: usize,

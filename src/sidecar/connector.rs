@@ -212,7 +212,7 @@ impl Connector {
         }
     }
 
-    /// Nobody who left is connected to again before he is seen anew.
+    /// Checks that the peer has not left: it must not be connected again before a provider names it anew.
     async fn has_not_left(&self, peer: &NodeName) -> Result<(), ConnectError> {
         let message = match self.leave.may_connect(peer).await {
             May::Connect => {

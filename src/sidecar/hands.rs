@@ -1,4 +1,4 @@
-//! Carries out at the attached node what the engine decides: connects here, and passes on what is to be removed.
+//! Carries out at the attached node what the engine decides: connects here, and passes removals on.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(super) struct Hands {
     target: NodeName,
     connector: Arc<Connector>,
     attempts: mpsc::Sender<Attempt>,
-    /// The nodes that are to be removed: see `removals`.
+    /// Receives the nodes to remove: see `removals`.
     removals: mpsc::Sender<NodeName>,
     calls: JoinSet<()>,
 }

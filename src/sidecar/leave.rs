@@ -21,11 +21,11 @@ const REMOVING: Duration = Duration::from_secs(60);
 /// How long it may take to look into the environment of the attached node.
 const LOOKING: Duration = Duration::from_secs(10);
 
-/// Has a node leave that is no longer named. `Node` is that one, `Peers` are the connected nodes that are named.
+/// Asks `Node`, which no provider names any longer, to leave. `Peers` are the connected nodes that are named.
 ///
-/// `erpc` connects to a node that is not connected, and so would bring back the one that has just left: each call
-/// looks for a connection first. Where no node that is connected is named, as when a provider says for a time that there
-/// is none at all, all others are asked: no node takes a cluster apart alone.
+/// `erpc` connects to a node that is not connected, and so would bring back a node that has just left. Each call
+/// therefore checks the connection first. If none of the connected nodes is named, for example because the answer of a
+/// provider was empty, all other connected nodes vote, so that one node alone cannot remove the others.
 const REMOVE: &str = "
 begin
     Connected = fun(At) -> lists:member(At, [node() | nodes(connected)]) end,
@@ -121,7 +121,7 @@ case {application:get_env(rendez_left, node()), application:get_env(rendez_left,
 end.
 ";
 
-/// Notes that the attached node is connected to `Peers`: whoever connects to a node that left wants it back. Says
+/// Records that the attached node is connected to `Peers`: a node that connects to one that left wants it back. Returns
 /// whether the attached node had left until now.
 const RETURNED: &str = "
 case [Peer || Peer <- Peers, lists:member(Peer, nodes())] of
@@ -136,13 +136,13 @@ end.
 /// What came of asking a node to leave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Removal {
-    /// It was asked to leave, and did.
+    /// The node was asked to leave and left.
     Left,
-    /// There is no connection to it.
+    /// The node is not connected.
     Gone,
-    /// A provider names it again.
+    /// A provider names the node again.
     Named,
-    /// It stays connected for now, and is asked again later; why, for people.
+    /// The node stays connected for now and is asked again later. The reason, for the log.
     Stays(String),
 }
 

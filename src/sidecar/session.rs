@@ -149,7 +149,7 @@ pub(super) async fn run(
 /// The tasks of a session. Those that end by themselves although the session goes on give their name.
 type Tasks = JoinSet<Option<&'static str>>;
 
-/// Waits until a task ended without which the session is no good: it would stay and do nothing.
+/// Waits until a task ends that the session needs: without it the session would stay attached and do nothing.
 async fn broken(tasks: &mut Tasks) -> SidecarError {
     while let Some(ended) = tasks.join_next().await {
         match ended {

@@ -49,7 +49,7 @@ pub fn status_signal() -> io::Result<mpsc::Receiver<()>> {
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         while signal.recv().await.is_some() {
-            // Nobody may listen any more: the signal still must not end the process.
+            // The receiver may be gone. The signal must not end the process even then.
             let _ = sender.try_send(());
         }
     });

@@ -1,4 +1,4 @@
-//! A node and a sidecar among peers that mean no good: some know the cookie, some do not.
+//! A node and a sidecar among hostile peers: some know the cookie, some do not.
 //!
 //! `RENDEZ_HOSTILE_SECONDS` says for how long each attack lasts; `make fuzz` sets it. What an attack does follows from
 //! its seed, which is printed.

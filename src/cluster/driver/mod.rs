@@ -53,8 +53,8 @@ pub trait Outlet: Send + 'static {
         self.deliver(Action::Connect(node));
     }
 
-    /// Takes a line for the log of whoever runs the cluster; by default nobody reads it. [`Line::trace`] writes it
-    /// through `tracing`.
+    /// Receives each line for the log. The default implementation drops it; [`Line::trace`] writes it through
+    /// `tracing`.
     fn log(&mut self, line: Line) {
         let _ = line;
     }

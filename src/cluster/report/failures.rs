@@ -11,14 +11,14 @@ use crate::name::NodeName;
 
 /// How many failures are told one by one at once, and how often one more.
 const SINGLE: (u32, Duration) = (5, Duration::from_secs(12));
-/// How many causes of one node are remembered as told: one that goes back and forth is no news.
+/// How many logged causes of one node are remembered, so that a cause that alternates with another is not logged again.
 const CAUSES: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Failures {
     /// The nodes that are named and whose last attempt failed.
     nodes: HashMap<NodeName, Failing>,
-    /// What was told of nodes that failed and are no longer named, and when that was: a name that flaps is no news.
+    /// What was logged of failed nodes that are no longer named, and when, so that a name that flaps is not logged again.
     past: HashMap<NodeName, (Vec<u64>, Duration)>,
     cleaned: Duration,
     single: Limit,
@@ -132,7 +132,7 @@ impl Failures {
         failing.is_some_and(|failing| !failing.told.is_empty())
     }
 
-    /// Nobody names the node any more. Whether a failure of it was told.
+    /// No provider names the node any more. Returns whether a failure of the node was logged.
     pub(super) fn unnamed(&mut self, now: Duration, node: &NodeName) -> bool {
         if now.saturating_sub(self.cleaned) >= MINUTE {
             self.cleaned = now;

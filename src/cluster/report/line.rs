@@ -37,7 +37,7 @@ pub enum Level {
     Debug,
     /// What goes as it should.
     Info,
-    /// A change that somebody who was warned wants to know of.
+    /// A change that ends or corrects an earlier warning.
     Notice,
     /// What does not go as it should.
     Warning,

@@ -7,9 +7,9 @@
 //! - Of many first failures at once a few are told one by one, and the rest in a summary two seconds later. Each node's own cause
 //!   is told at debug, and is in the status.
 //! - A node that connects is always told. If a failure of it was told before, its connect is a [`Level::Notice`], so
-//!   that whoever was alarmed sees the end of it. A failure counts as told only when a line with it was written.
+//!   that an alert on the failure also gets its end. A failure counts as told only when a line with it was written.
 //! - Names that come and go again and again are told once, and then summed up once a minute.
-//! - Nodes that no provider names are nobody's peers (a remote shell, a command that asks something): debug.
+//! - Nodes that no provider names are not peers (a remote shell, a command that asks something): debug.
 
 mod failures;
 mod limit;
@@ -229,7 +229,7 @@ impl Reporter {
         let known = self.nodes.entry(node.clone()).or_default();
         known.named_by += 1;
         let first = known.named_by == 1;
-        // Somebody else connected it before it was found.
+        // The node was connected by another program before a provider named it.
         let connected = first && known.up && !known.told_up;
         known.told_up |= connected;
         let provider = self.providers.name(provider);

@@ -94,7 +94,7 @@ impl Names {
             .provider(provider)
     }
 
-    /// Nobody names the node any more. `alarmed`: a failure of it was told, which is over now.
+    /// No provider names the node any more. `alarmed`: a failure of the node was logged, which is over now.
     pub(super) fn gone(
         &mut self,
         now: Duration,

@@ -15,9 +15,9 @@ const SINGLE: (u32, Duration) = (3, Duration::from_secs(30));
 /// How often it is told again that a provider fails.
 const REMIND: Duration = Duration::from_secs(600);
 
-/// A failure that comes again within this time of being told is no news, nor is that it is over.
+/// A failure that returns within this time after it was logged is not logged again, and neither is its end.
 const REPEATED_WITHIN: Duration = Duration::from_secs(600);
-/// A repeated failure that lasts this long is news all the same: it is not over, as was told last.
+/// A repeated failure that lasts this long is logged again: the last line about it said that it was over.
 const LASTING: Duration = Duration::from_secs(60);
 /// How many different failures of a provider are remembered.
 const REMEMBERED: usize = 8;

@@ -8,8 +8,8 @@
 //! 5. the role of the instance, from instance metadata
 //!
 //! AWS's own crate for this, `aws-config`, brings three whole SDKs (STS, SSO and its OIDC) and a second HTTP client with
-//! HTTP/2 for the two questions of [`sts`](super::sts): 19 more crates, and 80 s more of processor time to compile without
-//! optimisation, which whoever builds the NIF would have to spend.
+//! HTTP/2 for the two questions of [`sts`](super::sts): 19 more crates, and 80 s more of processor time for each user who
+//! builds the NIF with `ec2`, without optimisation.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -347,7 +347,9 @@ impl Told {
             .expiration
             .map(|text| OffsetDateTime::parse(&text, &Rfc3339).map_err(|_| text))
             .transpose()
-            .map_err(|text| format!("{source} says an expiration that is no time: {text:?}"))?;
+            .map_err(|text| {
+                format!("the expiration in the answer of {source} is not a time: {text:?}")
+            })?;
         Ok(Credentials {
             key_id,
             secret: Secret::new(secret),
@@ -362,7 +364,7 @@ fn read(text: &[u8], source: String) -> Result<Credentials, String> {
     // What serde says of a wrong place may quote it, so only the place is told.
     let told: Told = serde_json::from_slice(text).map_err(|why| {
         format!(
-            "what {source} answers are no credentials (line {}, column {})",
+            "the answer of {source} does not contain credentials (line {}, column {})",
             why.line(),
             why.column()
         )

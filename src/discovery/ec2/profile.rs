@@ -124,7 +124,7 @@ pub(super) enum Base {
     Instance,
 }
 
-/// What the profile says of credentials. `None` if it says nothing and nobody named it.
+/// The credentials of the profile. `None` if the profile has none and was not named by the user.
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-assume-role-credentials.html>
 ///
 /// # Errors

@@ -256,7 +256,7 @@ impl Ec2 {
             }
             let page = Page::read(answer.body()).map_err(|why| {
                 format!(
-                    "what {:?} answers is no list of instances ({why}): see that the endpoint is EC2's",
+                    "the answer of {:?} is not a list of instances ({why}): check that the endpoint is EC2's",
                     SecretUrl::from(endpoint.to_string())
                 )
             })?;

@@ -16,17 +16,17 @@ use super::request::{FORM, signed};
 use crate::discovery::http::client::{Client, Limits};
 use crate::secret::Secret;
 
-/// What stands in AWS's log of who had the role, unless the user says.
+/// The name of the session in the logs of AWS, unless the user sets another.
 const SESSION: &str = "rendez";
 
-/// A role, and what is said to get it.
+/// A role and the parameters of the request for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Role {
     pub arn: String,
     pub session: String,
-    /// What the owner of the role agreed on with whom he lends it to.
+    /// The external id that the owner of the role requires of a third party.
     pub external_id: Option<Secret>,
-    /// For how long it is asked for, in seconds.
+    /// The requested duration in seconds.
     pub duration: Option<String>,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Sts<'a> {
 }
 
 impl Sts<'_> {
-    /// The role's credentials for whoever has this token of an identity provider.
+    /// Asks for the credentials of the role with the token of an identity provider.
     ///
     /// # Errors
     /// A sentence for the user.
@@ -62,7 +62,7 @@ impl Sts<'_> {
     ) -> Result<Credentials, String> {
         const ACTION: &str = "AssumeRoleWithWebIdentity";
         let token = std::str::from_utf8(token.expose())
-            .map_err(|_| "the web identity token is no text".to_owned())?;
+            .map_err(|_| "the web identity token is not valid UTF-8".to_owned())?;
         let body = question(ACTION, role, &[("WebIdentityToken", token)]);
         let request = Request::post(self.endpoint()?)
             .header("content-type", FORM)
@@ -71,7 +71,7 @@ impl Sts<'_> {
         self.ask(ACTION, role, request).await
     }
 
-    /// The role's credentials for whoever has these.
+    /// Asks for the credentials of the role with the credentials `with`.
     ///
     /// # Errors
     /// A sentence for the user.
@@ -122,7 +122,7 @@ impl Sts<'_> {
             return Err(failed(explain(action, &code, status.as_u16())));
         }
         let answer: Answer = quick_xml::de::from_str(text)
-            .map_err(|_| failed("what STS answers are no credentials".to_owned()))?;
+            .map_err(|_| failed("the answer of STS does not contain credentials".to_owned()))?;
         answer
             .result
             .credentials

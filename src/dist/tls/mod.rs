@@ -361,8 +361,8 @@ impl Certificate {
         }
     }
 
-    /// The certificate and the key, which belong together. It may be of version 1: whoever checks it says whether that
-    /// is enough.
+    /// The certificate and the key, which belong together. The certificate may be of version 1: the peer decides whether
+    /// it accepts that.
     fn certified(&self) -> Result<Arc<CertifiedKey>, TlsError> {
         let (chain, key) = self.read()?;
         let key =

@@ -1,7 +1,7 @@
 //! Files that are replaced while a node runs: certificates have an end.
 //!
-//! OTP forgets what it read of a file that changed every two minutes. Here it is looked when a connection is made, but
-//! not more often than every few seconds.
+//! OTP reads changed files again within two minutes. Rendez checks the files when a connection is made, but at most once in
+//! [`TlsOptions::reread_every`].
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +24,7 @@ struct State {
     said: Option<String>,
 }
 
-/// By which a file is known to be another; `None` if it cannot be read.
+/// Identifies a version of a file; `None` if the file cannot be read.
 type Stamp = Option<(u64, u64, Option<SystemTime>)>;
 
 fn stamp(file: &Path) -> Stamp {
@@ -38,7 +38,7 @@ fn stamp(file: &Path) -> Stamp {
 
 impl Watched {
     pub(super) fn new(options: TlsOptions) -> Result<Self, TlsError> {
-        // Looked at first: what changes while it is read is read again.
+        // Taken before reading, so that a file that changes meanwhile is read again.
         let stamps = options.all_files().into_iter().map(stamp).collect();
         let made = options.make()?;
         let state = Mutex::new(State {

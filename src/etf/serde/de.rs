@@ -576,7 +576,7 @@ struct Key<'de>(Deserializer<'de>, bool);
 /// Whether serde only keeps what it is given, to try it on the variants of an untagged enum.
 ///
 /// A variant that is a struct does not say its name then, so that it would be filled from any Elixir struct with
-/// such fields. A key that is no text makes it fail.
+/// such fields. A key that is not a text is an error.
 fn is_for_untagged<V>() -> bool {
     std::any::type_name::<V>().ends_with("::ContentVisitor")
         || std::any::type_name::<V>().contains("::ContentVisitor<")

@@ -157,11 +157,11 @@ defmodule Rendez.Migrate.Found do
     end)
   end
 
-  @doc "Nothing is to be configured, and why."
+  @doc "Records that nothing must be configured, and why."
   @spec off(t(), String.t()) :: t()
   def off(found, why), do: note(%{found | options: nil}, why)
 
-  @doc "Adds what somebody should know."
+  @doc "Adds a note for the user."
   @spec note(t(), String.t()) :: t()
   def note(found, text), do: if(text in found.notes, do: found, else: %{found | notes: found.notes ++ [text]})
 
@@ -186,7 +186,7 @@ defmodule Rendez.Migrate.Found do
     if Keyword.has_key?(options, key), do: lost(found, "#{key}#{shown(key, options[key])} - #{why}"), else: found
   end
 
-  # What nobody knows may be a password.
+  # The value of an unknown option may be a password.
   defp shown(key, value) do
     if Redact.secret_name?(key) and not (is_boolean(value) or value in 0..99), do: "", else: shown(value)
   end

@@ -33,7 +33,7 @@ defmodule Rendez.Migrate.Plan do
              :pg
            ]
 
-  @doc "What is to be configured of what was found."
+  @doc "The configuration for what was found."
   @spec make([Found.t()]) :: t()
   def make(found) do
     language = if found != [] and Enum.all?(found, &(&1.language == :erlang)), do: :erlang, else: :elixir

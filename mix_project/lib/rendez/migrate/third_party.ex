@@ -19,7 +19,7 @@ defmodule Rendez.Migrate.ThirdParty do
     {~r/Hosts/, "via: :hosts_file, or via: :file, path: \"...\""}
   ]
 
-  @doc "Its options are not printed: nobody knows which of them is a password."
+  @doc "The options of a strategy are not printed: any of them may be a password."
   @spec translate(Found.t(), module(), keyword()) :: Found.t()
   def translate(found, strategy, config) do
     name = inspect(strategy)
